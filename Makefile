@@ -1,0 +1,31 @@
+# The two commands: `make demo` shows the main job on an embedded vCenter simulator, `make test` passes the tests.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+PYTHON := .venv/bin/python
+
+help:
+	@echo "make demo              convert the VMs of an embedded vCenter simulator into a local registry"
+	@echo "make test              linters, types and all tests, with real parts"
+	@echo "make bench NAME=...    one benchmark of benchmarks/: $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))"
+	@echo "make clean             remove what this checkout made (the cache under ~/.cache/orchestrate stays)"
+
+setup:
+	@deploy/setup
+
+demo: setup
+	@$(PYTHON) -m deploy.demo
+
+lint: setup
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+test: lint
+	$(PYTHON) -m pytest
+
+bench: setup
+	@test -n "$(NAME)" || { echo "say which: make bench NAME=one_disk" >&2; exit 64; }
+	@$(PYTHON) -m benchmarks.$(NAME)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis out

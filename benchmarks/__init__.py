@@ -1,0 +1,1 @@
+"""Figures, side by side in one run: each prints a table and, as its last line, one JSON object."""

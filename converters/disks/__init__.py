@@ -1,0 +1,1 @@
+"""One read-only, random-access ``Disk`` for every source and format."""

@@ -1,0 +1,50 @@
+"""The disk bus: whatever the source, readers see a ``Disk``; a ``DiskSource`` says where one is, and travels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Disk(Protocol):
+    """A read-only block device. Offsets and lengths are bytes; implementations are thread-safe."""
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk.
+
+        Raises:
+            DiskError: the bytes cannot be read.
+        """
+
+    def close(self) -> None:
+        """Release the file or connection; a second call does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A raw or flat disk image, or a block device, at ``path``."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A disk image that QEMU's block layer reads; ``format`` is QEMU's name for it (``vmdk``, ``qcow2``…)."""
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class NbdSource:
+    """An export of a network block device server, by its NBD URI (``nbd+unix:///?socket=…``)."""
+
+    uri: str
+
+
+DiskSource = RawFile | ImageFile | NbdSource
+"""Where a disk can be read: hashable, picklable, opened late by ``converters.disks.open_disk``."""

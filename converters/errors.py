@@ -1,0 +1,90 @@
+"""The errors of a conversion: data that says what happened, whether a retry can help, and what to do next.
+
+Every constructor argument goes to ``Exception.__init__``, so that an error survives pickling.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ConvertError(Exception):
+    """A conversion ended without an image.
+
+    ``message`` says what happened and where; ``hint`` says what the person can do about it.
+    """
+
+    kind: ClassVar[str] = "convert"
+    """Stable word for metrics, ledger and report."""
+    retryable: ClassVar[bool] = False
+    """Whether doing the same again can succeed."""
+    exit_code: ClassVar[int] = 1
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class DiskError(ConvertError):
+    """A disk cannot be read: missing, truncated, or not what its format says."""
+
+    kind = "disk"
+    default_hint = "check the file with `qemu-img check`"
+
+
+class UnsupportedError(ConvertError):
+    """What the disk holds is known, and no engine here can read it exactly."""
+
+    kind = "unsupported"
+
+
+class NoLinuxError(ConvertError):
+    """No Linux root file system on any volume of the guest."""
+
+    kind = "no-linux"
+
+
+class FilesystemError(ConvertError):
+    """A file system is damaged, or holds something the reader does not represent exactly."""
+
+    kind = "filesystem"
+
+
+class ReaderDiedError(ConvertError):
+    """The child process that reads the disk ended, was killed, or went past its limits."""
+
+    kind = "reader"
+    retryable = True
+
+
+class ScratchFullError(ConvertError):
+    """No space left in the scratch folder."""
+
+    kind = "scratch-full"
+    retryable = True
+    default_hint = "free space in the scratch folder or point --scratch at a larger one"
+
+
+class StreamError(ConvertError):
+    """A disk's download ended early or arrived damaged."""
+
+    kind = "stream"
+    retryable = True
+
+
+class OutputError(ConvertError):
+    """The registry refuses what is pushed: wrong credentials, forbidden name, invalid content."""
+
+    kind = "registry-refused"
+
+
+class OutputUnavailableError(OutputError):
+    """The registry does not answer, or answers that it cannot for now."""
+
+    kind = "registry-unavailable"
+    retryable = True

@@ -1,0 +1,1 @@
+"""File systems of a guest, read in user space behind one protocol."""

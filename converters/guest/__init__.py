@@ -1,0 +1,1 @@
+"""What a guest is and runs: facts, pure over a ``Filesystem``."""

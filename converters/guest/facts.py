@@ -1,0 +1,113 @@
+"""Facts about a guest: values that travel as JSON from the reading process.
+
+Strings come from a guest, so they are untrusted: bytes that are not UTF-8 appear as backslash escapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Which distribution a guest runs (os-release(5), or the older files)."""
+
+    id: str
+    """``debian``, ``centos``, ``sles``…; ``linux`` when nothing says."""
+    version: str
+    name: str
+    family: str
+    """``debian``, ``redhat``, ``suse``, ``alpine``, ``arch``, or empty."""
+    source: str
+    """The file that said so."""
+
+
+class Role(StrEnum):
+    """Whether a container should run a service."""
+
+    APPLICATION = "application"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port a service listens on, and where that was learned."""
+
+    number: int
+    protocol: str
+    """``tcp`` or ``udp``."""
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An enabled service of the guest."""
+
+    name: str
+    """Unit name without ``.service``, or the name of the SysV script."""
+    unit: str
+    """Path of the unit or script in the guest."""
+    role: Role
+    reason: str
+    """Why it has this role."""
+    command: tuple[str, ...]
+    """Command line that stays in the foreground; empty when none could be worked out."""
+    user: str = ""
+    group: str = ""
+    working_directory: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    stop_signal: str = "SIGTERM"
+    ports: tuple[Port, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """What a look at a guest's files tells."""
+
+    release: Release
+    architecture: str
+    """OCI's word: ``amd64``, ``386``, ``arm64``…; read from the guest's own programs."""
+    hostname: str
+    init: str
+    """``systemd``, ``sysv``, ``openrc``, ``upstart`` or empty."""
+    services: tuple[Service, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    timezone: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be read or was passed over, each a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """A reading engine that could not do it, and why the next one took over."""
+
+    volume: str
+    engine: str
+    instead: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """One volume in the guest's tree."""
+
+    path: str
+    device: str
+    """``disk 0 partition 1``."""
+    type: str
+    engine: str
+    """``ext2fs``, ``uml+ext2fs`` or ``guestfs``."""
+    recovered: bool
+    """True when a journal was replayed over a copy-on-write file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the reading process found before any file is converted."""
+
+    guest: GuestFacts
+    mounts: tuple[MountPoint, ...]
+    step_downs: tuple[StepDown, ...] = ()
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Partitions and volumes of a disk, and what each holds."""

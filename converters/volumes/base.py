@@ -1,0 +1,36 @@
+"""Values for the places on a guest's disks that can hold a file system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the first bytes of a volume say it holds (blkid(8)'s words)."""
+
+    type: str
+    """``ext2``, ``ext3``, ``ext4``, ``xfs``, ``btrfs``, ``vfat``, ``swap``, ``LVM2_member``, ``crypto_LUKS``,
+    ``linux_raid_member``, ``ntfs``…; empty when nothing is recognised."""
+    uuid: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A range of bytes of one disk of a guest: the whole disk, or a partition."""
+
+    disk: int
+    """Index of the disk in the guest, from 0."""
+    start: int
+    """Bytes from the start of the disk."""
+    size: int
+    """Bytes."""
+    number: int
+    """Partition number; 0 for a disk without partition table."""
+    content: Content
+    partition_uuid: str = ""
+    """As in ``/dev/disk/by-partuuid``."""
+    partition_type: str = ""
+    """GPT type GUID in lower case, or the MBR type as ``0x83``."""
+    partition_label: str = ""

@@ -1,0 +1,1 @@
+"""The real parts of demo, tests and benchmarks: simulator, guests, registry, engine, Prometheus."""

@@ -1,0 +1,107 @@
+"""The errors of a run: data that says what happened, to which VM, whether a retry can help, and what to do next."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process's exit status means; documented in the README and tested."""
+
+    OK = 0
+    """Everything asked for was converted."""
+    SOME_FAILED = 1
+    """Some VMs failed; the report says which and why."""
+    NOTHING_MATCHED = 2
+    """No VM matched, so nothing was done."""
+    CANNOT_CONNECT = 3
+    """vCenter, registry or Dask scheduler cannot be reached or refuses the credentials."""
+    USAGE = 64
+    """Wrong words on the command line, in the configuration file or in the environment (sysexits.h, EX_USAGE)."""
+    INTERRUPTED = 130
+    """Ended by Ctrl-C or SIGTERM; everything in vCenter was cleaned up, or the command to do so was printed."""
+
+
+class OrchestratorError(Exception):
+    """Something of the run failed; ``message`` says what and where, ``hint`` what to do."""
+
+    kind: ClassVar[str] = "orchestrator"
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[ExitCode] = ExitCode.SOME_FAILED
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(OrchestratorError):
+    """The command line, the configuration file or the environment says something that cannot be."""
+
+    kind = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class ConnectError(OrchestratorError):
+    """vCenter cannot be reached, its certificate is not trusted, or it refuses the credentials."""
+
+    kind = "connect"
+    exit_code = ExitCode.CANNOT_CONNECT
+
+
+class NotFoundError(OrchestratorError):
+    """A name that vCenter does not know; the message names those it does."""
+
+    kind = "not-found"
+    exit_code = ExitCode.NOTHING_MATCHED
+
+
+class VCenterError(OrchestratorError):
+    """vCenter answered a call with a fault, or a vSphere task failed."""
+
+    kind = "vcenter"
+
+
+class VCenterBusyError(VCenterError):
+    """vCenter answered with a fault that passes by itself (task in progress, host busy, time-out)."""
+
+    kind = "vcenter-busy"
+    retryable = True
+
+
+class SnapshotError(VCenterError):
+    """A snapshot could not be made."""
+
+    kind = "snapshot"
+
+
+class QuiesceError(SnapshotError):
+    """The guest could not be quiesced, and policy does not allow a crash-consistent snapshot."""
+
+    kind = "quiesce"
+
+
+class RemovalError(VCenterError):
+    """A snapshot could not be removed; it is in the report, with the exact thing to do."""
+
+    kind = "removal"
+    retryable = True
+
+
+class LeaseError(VCenterError):
+    """An export lease could not be opened, or ended before the download did."""
+
+    kind = "lease"
+    retryable = True
+
+
+class WorkerLostError(OrchestratorError):
+    """The Dask worker that held a stage ended."""
+
+    kind = "worker-lost"
+    retryable = True

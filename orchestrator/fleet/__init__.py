@@ -1,0 +1,1 @@
+"""Decisions about the fleet, pure: events in, instructions out."""

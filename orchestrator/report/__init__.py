@@ -1,0 +1,1 @@
+"""What the run looks like from outside: metrics, live view, HTML and JSON reports."""

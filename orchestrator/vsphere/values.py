@@ -1,0 +1,143 @@
+"""What vCenter knows, as values: only these and morefs leave ``orchestrator.vsphere``. No pyvmomi here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class QuiescePolicy(StrEnum):
+    """Whether the guest's file systems are frozen around the snapshot."""
+
+    REQUIRE = "require"
+    PREFER = "prefer"
+    NEVER = "never"
+
+
+class RestartPriority(StrEnum):
+    """vSphere HA's restart priority of a VM."""
+
+    DISABLED = "disabled"
+    LOWEST = "lowest"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    HIGHEST = "highest"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskDevice:
+    """A virtual disk of a VM."""
+
+    key: int
+    label: str
+    capacity: int
+    """Bytes."""
+    file: str
+    """``[datastore] folder/name.vmdk``; empty for a disk without file backing."""
+    mode: str
+    """``persistent``, ``independent_persistent``…"""
+    physical_rdm: bool = False
+    sharing: bool = False
+    """Multi-writer, or on a controller that shares its bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostInfo:
+    """An ESXi host."""
+
+    moref: str
+    name: str
+    cpu_mhz: int
+    """Clock of one core in MHz; vSphere gives CPU limits in MHz, so cores are limit / this."""
+    connected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A VM's share of CPU (MHz) or memory (MiB)."""
+
+    reservation: int = 0
+    limit: int | None = None
+    """None: unlimited (the API says -1)."""
+    shares: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """One VM as the inventory sees it."""
+
+    moref: str
+    name: str
+    """As people see it: ``%2f``, ``%5c`` and ``%25`` decoded."""
+    folder: str
+    """Path of the VM's folder in the datacenter, ``/`` between names; empty at the root."""
+    datacenter: str
+    instance_uuid: str
+    power_state: str
+    """``poweredOn``, ``poweredOff`` or ``suspended``."""
+    connection_state: str
+    guest_id: str
+    guest_family: str
+    """``linuxGuest``, ``windowsGuest``… from VMware Tools; empty when they never ran."""
+    guest_full_name: str
+    template: bool
+    tools_running: bool
+    host: HostInfo | None
+    datastores: tuple[str, ...]
+    cpus: int
+    memory_mib: int
+    cpu: Allocation = Allocation()
+    memory: Allocation = Allocation()
+    restart_priority: RestartPriority = RestartPriority.MEDIUM
+    disks: tuple[DiskDevice, ...] = ()
+    used_bytes: int = 0
+    """Committed storage (``summary.storage.committed``)."""
+    snapshots: tuple[str, ...] = ()
+    """Names of the snapshots the VM has, root first."""
+    consolidation_needed: bool = False
+    fault_tolerance: bool = False
+    managed_by: str = ""
+    """Extension key of the solution that owns the VM (``config.managedBy``)."""
+    annotation: str = ""
+    networks: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRef:
+    """A snapshot of ours."""
+
+    vm: str
+    """Moref of the VM."""
+    moref: str
+    name: str
+    description: str
+    created: float
+    """Seconds since 1970-01-01 UTC, by vCenter's clock."""
+    quiesced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDisk:
+    """One disk of an export lease, as a worker needs it to download the disk."""
+
+    key: str
+    url: str
+    """With the host's name in place of ``*``."""
+    thumbprint: str
+    """SHA-1 of the server's certificate, ``AB:CD:…``; empty: verify against the CA by name."""
+    capacity: int
+    """Bytes of the virtual disk."""
+    file_size: int
+    """Bytes to be expected on the wire; 0 when vCenter does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An open export lease."""
+
+    moref: str
+    vm: str
+    disks: tuple[LeaseDisk, ...]
+    timeout: int
+    """Seconds after which vCenter ends the lease when no progress is reported."""
