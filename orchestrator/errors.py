@@ -1,4 +1,4 @@
-"""The errors of a run: data that says what happened, to which VM, whether a retry can help, and what to do next."""
+"""The errors of a run: data that says what happened, to which VM, whether a retry helps, what to do."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ExitCode(IntEnum):
     CANNOT_CONNECT = 3
     """vCenter, registry or Dask scheduler cannot be reached or refuses the credentials."""
     USAGE = 64
-    """Wrong words on the command line, in the configuration file or in the environment (sysexits.h, EX_USAGE)."""
+    """Wrong words on the command line, the configuration file or the environment (sysexits.h, EX_USAGE)."""
     INTERRUPTED = 130
-    """Ended by Ctrl-C or SIGTERM; everything in vCenter was cleaned up, or the command to do so was printed."""
+    """Ended by Ctrl-C or SIGTERM; vCenter was cleaned up, or the command to do so was printed."""
 
 
 class OrchestratorError(Exception):
@@ -78,6 +78,17 @@ class SnapshotError(VCenterError):
     """A snapshot could not be made."""
 
     kind = "snapshot"
+
+
+class SnapshotRefusedError(SnapshotError):
+    """The VM must not get a snapshot; ``reason`` is a ``vsphere.values.Refusal``. Nothing was changed."""
+
+    kind = "snapshot-refused"
+
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, reason)
+        self.reason = reason
 
 
 class QuiesceError(SnapshotError):

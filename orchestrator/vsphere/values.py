@@ -25,6 +25,22 @@ class RestartPriority(StrEnum):
     HIGHEST = "highest"
 
 
+class Refusal(StrEnum):
+    """Why a VM gets no snapshot: making one would fail, be of no use, or harm."""
+
+    TEMPLATE = "template"
+    NOT_CONNECTED = "not-connected"
+    NO_DISK = "no-disk"
+    PHYSICAL_RDM = "physical-rdm"
+    INDEPENDENT_DISK = "independent-disk"
+    SHARED_DISK = "shared-disk"
+    FAULT_TOLERANCE = "fault-tolerance"
+    CONSOLIDATION_NEEDED = "consolidation-needed"
+    CHAIN_TOO_DEEP = "chain-too-deep"
+    DATASTORE_FULL = "datastore-full"
+    MANAGED = "managed-by-solution"
+
+
 @dataclass(frozen=True, slots=True)
 class DiskDevice:
     """A virtual disk of a VM."""
@@ -104,6 +120,57 @@ class VirtualMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class DatastoreInfo:
+    """A datastore; the name is unique in its datacenter."""
+
+    moref: str
+    name: str
+    capacity: int
+    """Bytes."""
+    free: int
+    """Bytes."""
+    accessible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which vCenter this is."""
+
+    name: str
+    """Product with version and build."""
+    api_version: str
+    instance_uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """One datacenter at one moment."""
+
+    datacenter: str
+    """Its name."""
+    datacenter_path: str
+    """``/folder/name``: unique in the vCenter."""
+    vms: tuple[VirtualMachine, ...]
+    hosts: tuple[HostInfo, ...]
+    datastores: tuple[DatastoreInfo, ...]
+    anti_affinity: tuple[frozenset[str], ...] = ()
+    """Morefs of VMs that DRS keeps on separate hosts: of a guest cluster, freeze one at a time."""
+    round_trips: int = 0
+    """Calls to vCenter that the listing took."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of the pre-flight check."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    """What to do; empty when ``ok``."""
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotRef:
     """A snapshot of ours."""
 
@@ -115,6 +182,18 @@ class SnapshotRef:
     created: float
     """Seconds since 1970-01-01 UTC, by vCenter's clock."""
     quiesced: bool = False
+    note: str = ""
+    """What a person should know, such as why it is crash-consistent only; empty when all went as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """How a snapshot's removal went."""
+
+    already_gone: bool = False
+    consolidated: bool = False
+    """The VM's disks needed consolidation afterwards, and got it."""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

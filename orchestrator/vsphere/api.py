@@ -1,0 +1,108 @@
+"""What the rest of the orchestrator may ask of a vCenter: signatures and values only, so no pyvmomi here.
+
+``orchestrator.vsphere.client.VCenter`` is the implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from orchestrator.vsphere.marker import Marker
+from orchestrator.vsphere.values import (
+    About,
+    CheckResult,
+    Inventory,
+    Lease,
+    QuiescePolicy,
+    Removal,
+    SnapshotRef,
+    VirtualMachine,
+)
+
+
+class VCenterApi(Protocol):
+    """One logged-in vCenter. Every method may be called from any thread, and logs in again by itself.
+
+    Any of them raises ``ConnectError`` when vCenter is gone or refuses the credentials, ``VCenterBusyError``
+    (retryable) for a fault that passes by itself, and ``VCenterError`` for another.
+    """
+
+    def about(self) -> About:
+        """Name, version and identity of the vCenter."""
+        ...
+
+    def inventory(self, datacenter: str) -> Inventory:
+        """All VMs, hosts and datastores of a datacenter, without the VMs' disks; templates, broken VMs too.
+
+        ``datacenter`` is a name, or a path (``/folder/DC``) when nested folders repeat the name.
+        Raises ``NotFoundError``, which names the datacenters there are.
+        """
+        ...
+
+    def describe(self, vms: Iterable[VirtualMachine]) -> tuple[VirtualMachine, ...]:
+        """The same VMs, in the same order, each with its ``disks``. A VM that has gone is left out."""
+        ...
+
+    def create_snapshot(self, vm: str, marker: Marker, quiesce: QuiescePolicy) -> SnapshotRef:
+        """The snapshot of this job on the VM with moref ``vm``; or found when an earlier attempt made it.
+
+        Without memory; quiesced when the policy says so and VMware Tools run. ``SnapshotRef.note`` tells when
+        ``QuiescePolicy.PREFER`` ended in a crash-consistent one.
+        Raises ``SnapshotRefusedError`` (its ``reason`` says why) before anything is changed, ``QuiesceError``
+        when policy requires what the guest cannot do, else ``SnapshotError``.
+        """
+        ...
+
+    def remove_snapshot(self, snapshot: SnapshotRef) -> Removal:
+        """Remove the snapshot and consolidate the VM's disks if that is needed; waits as long as it takes.
+
+        Children and other snapshots stay. A snapshot that is gone already counts as removed.
+        Raises ``RemovalError``; also when the snapshot does not hold our marker.
+        """
+        ...
+
+    def own_snapshots(self, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
+        """Every snapshot with a marker of this product, whichever ledger made it; None: everywhere.
+
+        Which of them a sweep may remove is ``marker.may_sweep``'s to decide.
+        """
+        ...
+
+    def open_lease(self, snapshot: SnapshotRef) -> Lease:
+        """An export lease on the snapshot's disks, ready to download, and kept alive until it is closed.
+
+        It ends by itself, and ``report_progress`` then raises, when no byte arrives for ``LeaseLimits.idle``
+        seconds or after ``LeaseLimits.total``. Raises ``LeaseError``.
+        """
+        ...
+
+    def report_progress(self, lease: Lease, received: int) -> None:
+        """``received`` bytes of all the lease's disks have arrived so far. Cheap: no call to vCenter.
+
+        Raises ``LeaseError`` (retryable) when the lease has ended.
+        """
+        ...
+
+    def complete_lease(self, lease: Lease) -> None:
+        """Everything was downloaded. Harmless on a lease that is gone."""
+        ...
+
+    def abort_lease(self, lease: Lease, reason: str = "") -> None:
+        """The download ended early. Harmless on a lease that is gone."""
+        ...
+
+    def current_time(self) -> float:
+        """Seconds since 1970-01-01 UTC by vCenter's clock, which snapshots' ``created`` follows."""
+        ...
+
+    def check(self, datacenter: str, vms: Sequence[VirtualMachine] = ()) -> tuple[CheckResult, ...]:
+        """Whether a run would get what it needs: version, clock, privileges by name, room on the datastores.
+
+        ``vms`` are those that would be converted: privileges are checked on each of them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Abort the leases that are still open, log out and disconnect. Harmless when done twice."""
+        ...
