@@ -1,0 +1,104 @@
+"""What a conversion is asked for and what it gives: values that pickle, so that they can cross to a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from converters.disks.base import DiskSource
+from converters.guest.facts import Inspection
+from converters.outputs.base import Descriptor
+from converters.plan import ImagePlan, MachineFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the guest's disks are read, and the limits of the process that does it."""
+
+    engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
+    """Engines that may be used, in order; leaving one out switches it off."""
+    root: str = ""
+    """Which volume holds the root file system (``disk:partition``, both from the guest's order); empty: found."""
+    memory_bytes: int = 4 << 30
+    """Address space of the reading process."""
+    stall_seconds: float = 600
+    """The reading process is ended after this long without a sign of life."""
+    keep: tuple[str, ...] = ()
+    """Names of clean-up rules that are switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an image goes. Credentials are not part of it: the process that pushes has its own."""
+
+    repository: str
+    """``host:port/path``."""
+    tags: tuple[str, ...] = ("latest",)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One guest to convert."""
+
+    disks: tuple[DiskSource, ...]
+    machine: MachineFacts
+    target: Target
+    labels: tuple[tuple[str, str], ...] = ()
+    """Further image labels, by name."""
+    reading: Reading = Reading()
+
+
+class Phase:
+    """Words for where a conversion is."""
+
+    INSPECT = "inspect"
+    LAYER = "layer"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life of a running conversion; counts only grow."""
+
+    phase: str
+    read_bytes: int = 0
+    """Bytes of the guest's tree read so far, as tar."""
+    pushed_bytes: int = 0
+    """Compressed bytes sent to the output so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What one clean-up rule left out of the image."""
+
+    rule: str
+    reason: str
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """An image whose blobs are in the output and whose manifest is not published yet."""
+
+    target: Target
+    manifest: bytes
+    media_type: str
+    digest: str
+    """Of the manifest; the image's identity."""
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    diff_ids: tuple[str, ...]
+    inspection: Inspection
+    plan: ImagePlan
+    cleaned: tuple[Cleaned, ...]
+    entries: int
+    """Entries in the image's tree."""
+    read_bytes: int
+    pushed_bytes: int
+    """Bytes sent; blobs the output had already are not counted."""
+    seconds: tuple[tuple[str, float], ...] = field(default=())
+    """Wall time of each phase."""
+
+    @property
+    def size(self) -> int:
+        """Compressed bytes of the image: what a pull transfers."""
+        return self.config.size + sum(layer.size for layer in self.layers)
