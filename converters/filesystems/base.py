@@ -1,7 +1,7 @@
-"""What every file system reader gives: entries in a fixed order, their bytes, and their extended attributes.
+"""What every file system reader gives: entries in a fixed order, their bytes, their extended attributes.
 
-Names and paths are ``bytes``, as in the guest. A path is relative to the file system's root and has no leading
-slash; the root itself is ``b""``.
+Names and paths are ``bytes``, as in the guest. A path is relative to the file system's root and has no
+leading slash; the root itself is ``b""``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     """Extended attributes by full name (``b"security.capability"``), sorted by name."""
     device: int = 0
-    """Number of the file system the entry is on, so that ``(device, inode)`` is unique in a guest's whole tree."""
+    """Number of the file system the entry is on: ``(device, inode)`` is unique in a guest's whole tree."""
 
 
 class Filesystem(Protocol):
@@ -59,15 +59,16 @@ class Filesystem(Protocol):
     def type(self) -> str:
         """Name as in fstab: ``ext4``, ``xfs``…"""
 
-    def walk(self) -> Iterator[Entry]:
-        """Every entry, the root first, each directory before its content, names of a directory in byte order.
+    def walk(self, top: bytes = b"") -> Iterator[Entry]:
+        """Every entry from ``top`` down, ``top`` itself first, each directory before its content, names of a
+        directory in byte order. Symbolic links are not followed; nothing where ``top`` does not exist.
 
         Raises:
             FilesystemError: damaged, or not representable exactly.
         """
 
     def read(self, entry: Entry) -> Iterator[bytes]:
-        """The bytes of a regular file in chunks of at most 4 MiB, holes as zeros; together ``entry.size`` bytes."""
+        """The bytes of a regular file in chunks of at most 4 MiB, holes as zeros: ``entry.size`` in all."""
 
     def lookup(self, path: bytes) -> Entry | None:
         """The entry at ``path`` without following symbolic links, or None where there is none."""
