@@ -1,0 +1,96 @@
+"""The protocol between the converter and its reading process: JSON values and a tar stream, framed.
+
+The converter pickles one ``Assignment`` into the child's standard input, then writes one byte for each thing
+it wants. What comes back is never unpickled: a hostile disk may have taken over the child. A frame is its kind
+(one byte), the length of its payload (32 bits, big-endian), and the payload.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from converters.disks.base import DiskSource
+from converters.request import Cleaned, Reading
+
+HEADER: Final = struct.Struct(">cI")
+FRAME_BYTES: Final = 1 << 20
+"""Most bytes of a frame: also the largest pipe an unprivileged process may ask for (pipe(7))."""
+
+INSPECTION: Final = b"I"
+DATA: Final = b"D"
+SUMMARY: Final = b"S"
+ERROR: Final = b"E"
+
+WANT_TAR: Final = b"t"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the child shall read, and how."""
+
+    disks: tuple[DiskSource, ...]
+    reading: Reading
+    scratch: str
+    """A folder of the child's own for recovery files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of the tree, sent after its last byte."""
+
+    entries: int
+    cleaned: tuple[Cleaned, ...]
+    notes: tuple[str, ...] = ()
+    """What was left out because an image cannot hold it, each a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error of the child, by its class's ``kind``."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+class FrameWriter:
+    """The child's end: gathers small writes of the tar stream into frames of 1 MiB."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._buffer = bytearray()
+
+    def send(self, kind: bytes, payload: bytes) -> None:
+        """One whole frame, after everything written so far."""
+        self.flush()
+        self._write_all(HEADER.pack(kind, len(payload)), payload)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """The next bytes of the tar stream."""
+        buffer = self._buffer
+        if len(buffer) + len(data) < FRAME_BYTES:
+            buffer += data
+            return
+        self.flush()
+        view = memoryview(data)
+        while len(view) >= FRAME_BYTES:
+            self._write_all(HEADER.pack(DATA, FRAME_BYTES), view[:FRAME_BYTES])
+            view = view[FRAME_BYTES:]
+        buffer += view
+
+    def flush(self) -> None:
+        """Send what was gathered."""
+        if self._buffer:
+            self._write_all(HEADER.pack(DATA, len(self._buffer)), self._buffer)
+            self._buffer = bytearray()
+
+    def _write_all(self, header: bytes, payload: bytes | bytearray | memoryview) -> None:
+        written = os.writev(self._fd, [header, payload]) - len(header)
+        if written < 0:  # a pipe takes up to PIPE_BUF bytes whole, so the header alone is never split
+            raise OSError("the reading process's pipe took half a frame header")
+        view = memoryview(payload)
+        while written < len(view):
+            written += os.write(self._fd, view[written:])

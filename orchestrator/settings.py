@@ -1,0 +1,323 @@
+"""Every setting, declared once: flag, configuration key, environment variable, default, help.
+
+A setting is a field of ``Settings``; its flag is the field's name with dashes, its key in the configuration
+file either spelling. Precedence: flag, environment, configuration file, default. Secrets have no flag: they
+come from the environment or from a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+
+from orchestrator.vsphere.values import QuiescePolicy
+
+
+class Verb(StrEnum):
+    """The verbs of the command line, for saying which take a setting."""
+
+    RUN = "run"
+    CONVERT = "convert"
+    CHECK = "check"
+    STATUS = "status"
+    SWEEP = "sweep"
+
+
+class Section(StrEnum):
+    """Headings of ``--help``."""
+
+    VCENTER = "vCenter"
+    SELECTION = "Which VMs"
+    REGISTRY = "Registry"
+    CLUSTER = "Dask"
+    BUDGETS = "Budgets"
+    READING = "Reading disks"
+    RECORDS = "Records"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Engine(StrEnum):
+    """What can read a file system, fastest first."""
+
+    EXT2FS = "ext2fs"
+    UML = "uml"
+    GUESTFS = "guestfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a field says beyond its type, default and help."""
+
+    section: Section
+    verbs: frozenset[Verb]
+    env: str
+    """Environment variable; empty: ``ORCHESTRATE_`` and the name in capitals."""
+    secret: bool = False
+    """No flag and no configuration key."""
+
+
+VCENTER_VERBS = frozenset({Verb.RUN, Verb.CHECK, Verb.SWEEP})
+RUN_VERBS = frozenset({Verb.RUN, Verb.CHECK})
+IMAGE_VERBS = frozenset({Verb.RUN, Verb.CONVERT})
+ALL_VERBS = frozenset(Verb)
+
+
+def _setting(
+    default: Any,
+    section: Section,
+    verbs: frozenset[Verb],
+    help: str,
+    env: str = "",
+    secret: bool = False,
+    **limits: Any,
+) -> Any:
+    """A field with its declaration; ``limits`` are pydantic's (``gt``, ``ge``…)."""
+    field = Field(default, description=help, **limits)
+    field.metadata.append(Declaration(section, verbs, env, secret))
+    return field
+
+
+class Settings(BaseModel):
+    """What a person can set. Units are in the help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = _setting(
+        "", Section.VCENTER, VCENTER_VERBS, "vCenter's host name or URL (https://HOST/sdk).", env="GOVC_URL"
+    )
+    username: str = _setting("", Section.VCENTER, VCENTER_VERBS, "User to log in as.", env="GOVC_USERNAME")
+    password: SecretStr = _setting(
+        SecretStr(""),
+        Section.VCENTER,
+        VCENTER_VERBS,
+        "The user's password.",
+        env="GOVC_PASSWORD",
+        secret=True,
+    )
+    password_file: Path | None = _setting(
+        None, Section.VCENTER, VCENTER_VERBS, "File that holds the password, in place of GOVC_PASSWORD."
+    )
+    insecure: bool = _setting(
+        False, Section.VCENTER, VCENTER_VERBS, "Do not verify vCenter's certificate.", env="GOVC_INSECURE"
+    )
+    ca_file: Path | None = _setting(
+        None,
+        Section.VCENTER,
+        VCENTER_VERBS,
+        "PEM file of the certificate authorities that vouch for vCenter.",
+        env="GOVC_TLS_CA_CERTS",
+    )
+    thumbprint: str = _setting(
+        "", Section.VCENTER, VCENTER_VERBS, "SHA-1 or SHA-256 of vCenter's certificate, to trust exactly it."
+    )
+    datacenter: str = _setting(
+        "",
+        Section.VCENTER,
+        VCENTER_VERBS,
+        "The datacenter: its name, or its path where a name repeats.",
+        env="GOVC_DATACENTER",
+    )
+
+    include: tuple[str, ...] = _setting(
+        (),
+        Section.SELECTION,
+        RUN_VERBS,
+        "Convert only VMs whose name or folder path matches this pattern (* ? []).",
+    )
+    exclude: tuple[str, ...] = _setting(
+        (), Section.SELECTION, RUN_VERBS, "Leave out VMs that match this pattern; wins over --include."
+    )
+    dry_run: bool = _setting(
+        False,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "Show what would be done and why not; change nothing.",
+    )
+    refresh: bool = _setting(
+        False,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "Convert also what was converted before and is unchanged.",
+    )
+    quiesce: QuiescePolicy = _setting(
+        QuiescePolicy.PREFER,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "Whether guests' file systems are frozen for the snapshot, where VMware Tools run.",
+    )
+
+    registry: str = _setting(
+        "", Section.REGISTRY, IMAGE_VERBS | RUN_VERBS, "Where images go: HOST[:PORT]/PREFIX."
+    )
+    tag: str = _setting("latest", Section.REGISTRY, IMAGE_VERBS, "Tag of the images, beside their digest.")
+    registry_username: str = _setting(
+        "",
+        Section.REGISTRY,
+        IMAGE_VERBS | RUN_VERBS,
+        "User at the registry; without it Docker's configuration file is asked.",
+    )
+    registry_password: SecretStr = _setting(
+        SecretStr(""), Section.REGISTRY, IMAGE_VERBS | RUN_VERBS, "That user's password.", secret=True
+    )
+    registry_password_file: Path | None = _setting(
+        None, Section.REGISTRY, IMAGE_VERBS | RUN_VERBS, "File that holds that user's password."
+    )
+    registry_insecure: bool = _setting(
+        False,
+        Section.REGISTRY,
+        IMAGE_VERBS | RUN_VERBS,
+        "Use plain HTTP also with a registry that is not local.",
+    )
+    registry_ca_file: Path | None = _setting(
+        None,
+        Section.REGISTRY,
+        IMAGE_VERBS | RUN_VERBS,
+        "PEM file of the authorities that vouch for the registry.",
+    )
+    registry_patience: float = _setting(
+        120, Section.REGISTRY, IMAGE_VERBS, "Seconds a registry may stay away before a push fails.", ge=0
+    )
+
+    scheduler: str = _setting(
+        "",
+        Section.CLUSTER,
+        RUN_VERBS,
+        "Address of a running Dask scheduler (tcp://HOST:PORT), each peer of which is as trusted as this "
+        "process. Without it, workers are started on this machine.",
+    )
+    workers: int | None = _setting(
+        None, Section.CLUSTER, RUN_VERBS, "Local workers; default: one for each processor core.", gt=0
+    )
+    worker_memory: str = _setting(
+        "2GiB", Section.CLUSTER, RUN_VERBS, "Memory a local worker may use before it is restarted."
+    )
+    scratch: Path | None = _setting(
+        None,
+        Section.CLUSTER,
+        IMAGE_VERBS | RUN_VERBS,
+        "Folder for downloaded disks, on each worker; default: a folder under TMPDIR.",
+    )
+
+    max_vms: int | None = _setting(
+        None,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "VMs at work at once; default: one for each worker.",
+        gt=0,
+    )
+    disks_per_host: int = _setting(
+        8, Section.BUDGETS, frozenset({Verb.RUN}), "Disks read at once through one ESXi host.", gt=0
+    )
+    snapshots_per_datastore: int = _setting(
+        4, Section.BUDGETS, frozenset({Verb.RUN}), "Snapshots open at once on one datastore.", gt=0
+    )
+    attempts: int = _setting(
+        3,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "Times a VM is tried when what failed can pass by itself.",
+        gt=0,
+    )
+    lease_hours: float = _setting(
+        12, Section.BUDGETS, frozenset({Verb.RUN}), "Hours after which an export lease is ended.", gt=0
+    )
+    stall_seconds: float = _setting(
+        300,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "Seconds without a byte after which a download is ended.",
+        gt=0,
+    )
+    grace_seconds: float = _setting(
+        25,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "Seconds for cleaning up after SIGTERM or a second Ctrl-C.",
+        gt=0,
+    )
+
+    engines: tuple[Engine, ...] = _setting(
+        tuple(Engine),
+        Section.READING,
+        IMAGE_VERBS,
+        "File system readers that may be used; repeat for several.",
+    )
+    root: str = _setting(
+        "",
+        Section.READING,
+        frozenset({Verb.CONVERT}),
+        "Volume of the root file system, DISK:PARTITION from 0:1.",
+    )
+    keep: tuple[str, ...] = _setting(
+        (), Section.READING, IMAGE_VERBS, "Clean-up rule to switch off, by its name in docs/cleaning.md."
+    )
+    reader_memory: int = _setting(
+        4096, Section.READING, IMAGE_VERBS, "MiB of address space of the process that reads a disk.", ge=512
+    )
+    reader_stall: float = _setting(
+        600,
+        Section.READING,
+        IMAGE_VERBS,
+        "Seconds without a sign of life after which that process is ended.",
+        gt=0,
+    )
+
+    output: Path = _setting(
+        Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report, compose files and logs."
+    )
+    ledger: str = _setting(
+        "",
+        Section.RECORDS,
+        frozenset({Verb.RUN, Verb.STATUS, Verb.SWEEP}),
+        "Where what was done is kept: a file or a database URL; default: under XDG_STATE_HOME.",
+    )
+    metrics_port: int | None = _setting(
+        None,
+        Section.RECORDS,
+        frozenset({Verb.RUN}),
+        "Port for Prometheus' metrics; 0 picks a free one.",
+        ge=0,
+        le=65535,
+    )
+    metrics_address: str = _setting(
+        "127.0.0.1", Section.RECORDS, frozenset({Verb.RUN}), "Address to serve metrics on."
+    )
+    log_format: LogFormat = _setting(LogFormat.TEXT, Section.RECORDS, ALL_VERBS, "How log lines are written.")
+
+    def secret(self, name: str) -> SecretStr:
+        """A secret from the environment, or from the file that ``NAME_file`` points to.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        value: SecretStr = getattr(self, name)
+        file: Path | None = getattr(self, f"{name}_file")
+        if file is not None:
+            return SecretStr(file.read_text().rstrip("\r\n"))
+        return value
+
+
+def declaration(field: FieldInfo) -> Declaration:
+    """What a field of ``Settings`` declares."""
+    return next(item for item in field.metadata if isinstance(item, Declaration))
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a setting."""
+    return declaration(Settings.model_fields[name]).env or f"ORCHESTRATE_{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + name.replace("_", "-")
