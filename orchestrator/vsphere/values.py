@@ -106,6 +106,8 @@ class VirtualMachine:
     cpu: Allocation = Allocation()
     memory: Allocation = Allocation()
     restart_priority: RestartPriority = RestartPriority.MEDIUM
+    ha: bool = False
+    """Whether the VM runs in a cluster with HA switched on, so that ``restart_priority`` is in force."""
     disks: tuple[DiskDevice, ...] = ()
     used_bytes: int = 0
     """Committed storage (``summary.storage.committed``)."""

@@ -1,0 +1,164 @@
+"""Properties of many objects in few calls: explicit paths, in pages, and nothing fetched lazily.
+
+``RetrievePropertiesEx`` of the vSphere Web Services API, over a ``ContainerView`` or a list of objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pyVmomi import vim, vmodl
+
+from orchestrator.errors import VCenterBusyError
+from orchestrator.vsphere.faults import GONE
+from orchestrator.vsphere.session import Session
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+"""Objects asked for in a call; a server that gives fewer is asked for the rest."""
+_RESTARTS = 4
+T = TypeVar("T")
+Paths = Mapping[Any, Sequence[str]]
+"""Managed object type → the property paths wanted of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was retrieved of one object. A property that is unset is not in ``values``."""
+
+    kind: Any
+    """Type of the managed object."""
+    moref: str
+    values: Mapping[str, Any]
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The property's value, or ``default`` when it is unset."""
+        return self.values.get(path, default)
+
+
+def below(session: Session, root: Any, paths: Paths, parse: Callable[[Row], T], page: int = PAGE) -> list[T]:
+    """``parse`` of each object below the folder or datacenter ``root`` that is of a type in ``paths``.
+
+    ``parse`` runs page by page, so that only its results stay in memory. Objects that vanish meanwhile are
+    left out. When the session ends midway everything is asked again: views and page tokens end with it.
+    """
+
+    def attempt() -> list[T]:
+        with _view(session, root, list(paths)) as view:
+            walk = vmodl.query.PropertyCollector.TraversalSpec(
+                path="view", type=vim.view.ContainerView, skip=False
+            )
+            start = vmodl.query.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[walk])
+            return [parse(row) for row in _rows(session, [start], paths, page)]
+
+    return _restarted(session, attempt)
+
+
+def of(
+    session: Session, objects: Iterable[Any], paths: Paths, parse: Callable[[Row], T], page: int = PAGE
+) -> list[T]:
+    """``parse`` of each of the managed ``objects``, in no promised order, without those that are gone."""
+    listed = list(objects)
+    results: list[T] = []
+    for at in range(0, len(listed), page):
+        batch = listed[at : at + page]
+        results += map(parse, _restarted(session, functools.partial(_listed, session, batch, paths, page)))
+    return results
+
+
+def one(session: Session, managed: Any, paths: Sequence[str]) -> Row | None:
+    """Properties of one object; None when it is gone."""
+    rows = of(session, [managed], {type(managed): paths}, lambda row: row)
+    return rows[0] if rows else None
+
+
+def _listed(session: Session, objects: Sequence[Any], paths: Paths, page: int) -> list[Row]:
+    try:
+        starts = [vmodl.query.PropertyCollector.ObjectSpec(obj=found, skip=False) for found in objects]
+        return list(_rows(session, starts, paths, page))
+    except GONE:
+        # One object that is gone fails the whole call: find out which, halving.
+        if len(objects) == 1:
+            return []
+        middle = len(objects) // 2
+        return _listed(session, objects[:middle], paths, page) + _listed(
+            session, objects[middle:], paths, page
+        )
+
+
+class _SessionEnded(Exception):
+    """The session ended while pages were read."""
+
+
+def _restarted(session: Session, attempt: Callable[[], T]) -> T:
+    for _ in range(_RESTARTS):
+        seen = session.generation
+        try:
+            found = attempt()
+        except _SessionEnded:
+            session.log_in_again(seen)
+            continue
+        except (*GONE, vmodl.fault.InvalidArgument, vmodl.query.InvalidProperty):
+            if session.generation == seen:
+                raise
+            continue
+        return found
+    raise VCenterBusyError("the vCenter session ended again and again while properties were read")
+
+
+def _rows(session: Session, starts: Sequence[Any], paths: Paths, page: int) -> Iterator[Row]:
+    collector = session.content.propertyCollector
+    wanted = vmodl.query.PropertyCollector.FilterSpec(
+        objectSet=starts,
+        propSet=[
+            vmodl.query.PropertyCollector.PropertySpec(type=kind, pathSet=list(names), all=False)
+            for kind, names in paths.items()
+        ],
+    )
+    seen = session.generation
+    result = collector.RetrievePropertiesEx(
+        [wanted], vmodl.query.PropertyCollector.RetrieveOptions(maxObjects=page)
+    )
+    while result is not None:
+        for content in result.objects:
+            row = _row(content)
+            if row is not None:
+                yield row
+        if not result.token:
+            return
+        if session.generation != seen:
+            raise _SessionEnded
+        result = collector.ContinueRetrievePropertiesEx(result.token)
+
+
+def _row(content: Any) -> Row | None:
+    for missing in content.missingSet:
+        match missing.fault:
+            case vim.fault.NotAuthenticated():
+                raise _SessionEnded
+            case vmodl.fault.ManagedObjectNotFound():
+                return None
+            case _:
+                log.debug(
+                    "%s of %s is withheld: %s", missing.path, content.obj._moId, type(missing.fault).__name__
+                )
+    values = {change.name: change.val for change in content.propSet if change.val is not None}
+    return Row(type(content.obj), content.obj._moId, values)
+
+
+@contextlib.contextmanager
+def _view(session: Session, root: Any, kinds: list[Any]) -> Iterator[Any]:
+    seen = session.generation
+    view = session.content.viewManager.CreateContainerView(root, kinds, True)
+    try:
+        yield view
+    finally:
+        if session.generation == seen:
+            with contextlib.suppress(*GONE):
+                view.DestroyView()

@@ -1,0 +1,49 @@
+"""A VM's tree of snapshots, as ``VirtualMachine.snapshot`` gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.vsphere.marker import parse_marker
+from orchestrator.vsphere.names import decode
+from orchestrator.vsphere.values import SnapshotRef
+
+
+def nodes(info: Any) -> Iterator[Any]:
+    """Every node (VirtualMachineSnapshotTree), parents before children; none for None."""
+    waiting = list(reversed(info.rootSnapshotList)) if info is not None else []
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(node.childSnapshotList))
+
+
+def depth(info: Any) -> int:
+    """Snapshots on the longest way from a root: how long the disks' chains are."""
+    level = list(info.rootSnapshotList) if info is not None else []
+    found = 0
+    while level:
+        found += 1
+        level = [child for node in level for child in node.childSnapshotList]
+    return found
+
+
+def own(info: Any) -> Iterator[SnapshotRef]:
+    """The snapshots that carry our marker."""
+    for node in nodes(info):
+        if parse_marker(node.description or "") is not None:
+            yield reference(node)
+
+
+def reference(node: Any, note: str = "") -> SnapshotRef:
+    """A node of the tree as a value."""
+    return SnapshotRef(
+        vm=node.vm._moId,
+        moref=node.snapshot._moId,
+        name=decode(node.name),
+        description=node.description or "",
+        created=node.createTime.timestamp(),
+        quiesced=bool(node.quiesced),
+        note=note,
+    )

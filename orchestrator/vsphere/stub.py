@@ -1,0 +1,160 @@
+"""The one way to vCenter: every call is counted, repeated when safe, and logged in again for when needed."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import logging
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import tenacity
+from pyVmomi import SoapStubAdapter, vim
+
+from orchestrator.errors import VCenterBusyError, VCenterError
+from orchestrator.vsphere import tls
+from orchestrator.vsphere.settings import PRODUCT, VCenterSettings
+
+log = logging.getLogger(__name__)
+
+API_VERSION = "vim.version.version12"
+"""vSphere 6.7. Newer servers speak it too, and then send no type or enumeration value that is newer."""
+REPEATABLE = frozenset(
+    {
+        "RetrieveServiceContent",
+        "RetrievePropertiesEx",
+        "CurrentTime",
+        "CreateContainerView",
+        "DestroyView",
+        "HttpNfcLeaseProgress",
+        "HasUserPrivilegeOnEntities",
+    }
+)
+"""Calls that may be sent twice: they read, or the second one changes nothing more."""
+_SESSION_CALLS = frozenset({"Login", "Logout"})
+_POOL = 32
+_IDLE_SECONDS = 15.0
+_ATTEMPTS = 5
+
+
+class NotSentError(VCenterBusyError):
+    """No connection, so vCenter has not seen the call: it can be repeated whatever it is."""
+
+
+class NotVCenterError(VCenterError):
+    """Something answered that does not speak the vSphere API."""
+
+
+class SessionStub(SoapStubAdapter):  # type: ignore[misc]
+    """pyvmomi's adapter, safe for several threads, with ``login`` called again when the session has ended.
+
+    ``generation`` counts the logins: views, page tokens and leases live no longer than one.
+    """
+
+    _cookie = ""
+    _login_thread: int | None = None
+
+    def __init__(self, settings: VCenterSettings, login: Callable[[], None]) -> None:
+        super().__init__(
+            host=settings.host,
+            port=settings.port,
+            path=settings.path,
+            version=API_VERSION,
+            poolSize=_POOL,
+            # Servers close idle connections; one that is used again at that moment loses its call.
+            connectionPoolTimeout=_IDLE_SECONDS,
+            httpConnectionTimeout=settings.call_timeout,
+            sslContext=tls.context(settings),
+            # pyvmomi inflates 512 bytes at a time, slower than a local network brings the text itself.
+            acceptCompressedResponses=False,
+            customHeaders={"User-Agent": PRODUCT},
+        )
+        if settings.thumbprint:
+            self.scheme = functools.partial(tls.PinnedConnection, thumbprint=settings.thumbprint)
+        self.settings = settings
+        self.generation = 0
+        self.round_trips = 0
+        self._login = login
+        self._login_lock = threading.RLock()
+        self._count_lock = threading.Lock()
+
+    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
+        """Called by pyvmomi for each method of a managed object."""
+        call = functools.partial(self._authenticated, mo, info, args, outerStub)
+        retry_on = VCenterBusyError if info.wsdlName in REPEATABLE else NotSentError
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(retry_on),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS if self.generation else 1),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
+            before_sleep=tenacity.before_sleep_log(log, logging.INFO),
+            reraise=True,
+        )(call)
+
+    def log_in(self, seen: int) -> None:
+        """Log in, unless another thread has done so since generation ``seen``."""
+        with self._login_lock:
+            if self.generation == seen:
+                if seen:
+                    log.info("the vCenter session has ended; logging in again")
+                self._login_thread = threading.get_ident()
+                try:
+                    # Sent without the cookie of the session that has ended, the answer brings a new one.
+                    self.cookie = ""
+                    self._login()
+                finally:
+                    self._login_thread = None
+                self.generation += 1
+
+    @property
+    def cookie(self) -> str:
+        """The session's cookie: only the answer to a login may set it.
+
+        Servers hand a cookie to whoever comes without a valid one; taken from another thread's answer that
+        arrives late, it would replace the logged-in session's, which then is never logged out.
+        """
+        return self._cookie
+
+    @cookie.setter
+    def cookie(self, value: str) -> None:
+        if self._login_thread == threading.get_ident():
+            self._cookie = value
+
+    def GetConnection(self) -> Any:
+        try:
+            return super().GetConnection()
+        except ssl.SSLCertVerificationError as error:
+            raise tls.untrusted(self.settings, error) from error
+        except ssl.SSLError as error:
+            raise NotVCenterError(f"{self.settings.url} does not speak TLS: {error.reason}") from error
+        except OSError as error:
+            raise NotSentError(
+                f"no connection to {self.settings.host}:{self.settings.port}: {error}"
+            ) from error
+
+    def _authenticated(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
+        seen = self.generation
+        try:
+            return self._once(mo, info, args, outer)
+        except vim.fault.NotAuthenticated:
+            if info.wsdlName in _SESSION_CALLS:
+                raise
+            self.log_in(seen)
+            return self._once(mo, info, args, outer)
+
+    def _once(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
+        with self._count_lock:
+            self.round_trips += 1
+        try:
+            return super().InvokeMethod(mo, info, args, outer)
+        except ExpatError as error:
+            raise NotVCenterError(f"{self.settings.url} does not answer as a vCenter does") from error
+        except http.client.HTTPException as error:
+            # pyvmomi puts the status of an answer that is neither 200 nor 500 into the text.
+            if str(error)[:1] == "4":
+                raise NotVCenterError(f"{self.settings.url} answers {error}") from error
+            raise VCenterBusyError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
+        except OSError as error:
+            raise VCenterBusyError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error

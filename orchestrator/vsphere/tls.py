@@ -1,0 +1,76 @@
+"""Whom to trust as vCenter: a CA, one pinned certificate, or, when told so, anyone."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import ssl
+from typing import Any
+
+from orchestrator.errors import ConnectError, UsageError
+from orchestrator.vsphere.settings import VCenterSettings, digest_name
+
+_LOOK_SECONDS = 10.0
+
+
+def context(settings: VCenterSettings) -> ssl.SSLContext:
+    """The TLS context for ``settings``. Raises ``UsageError`` when a CA file cannot be read."""
+    made = ssl.create_default_context() if not settings.ca_files else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name in settings.ca_files:
+        try:
+            made.load_verify_locations(cafile=name)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"the CA file {name} cannot be used: {error}",
+                "give PEM certificates with --ca-file or GOVC_TLS_CA_CERTS",
+            ) from error
+    if settings.insecure or settings.thumbprint:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+class PinnedConnection(http.client.HTTPSConnection):
+    """Compares the certificate with the pinned thumbprint on every connection, before a byte is sent.
+
+    pyvmomi's own ``thumbprint`` argument switches verification off on the context that later connections
+    share, so it checks only the first.
+    """
+
+    def __init__(self, *args: Any, thumbprint: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._thumbprint = thumbprint
+
+    def connect(self) -> None:
+        super().connect()
+        found = _digest(self.sock.getpeercert(True) or b"", self._thumbprint)
+        if found != self._thumbprint:
+            self.close()
+            raise ConnectError(
+                f"the certificate of {self.host}:{self.port} is not the pinned one: it has {colons(found)}",
+                "if vCenter's certificate was replaced, give the new --thumbprint; else someone is between",
+            )
+
+
+def untrusted(settings: VCenterSettings, error: ssl.SSLCertVerificationError) -> ConnectError:
+    """What to say of a certificate that does not verify, with the thumbprint that it has."""
+    try:
+        pem = ssl.get_server_certificate((settings.host, settings.port), timeout=_LOOK_SECONDS)
+        seen = colons(hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest())
+    except (OSError, ValueError):
+        seen = "(not readable)"
+    return ConnectError(
+        f"the certificate of {settings.host}:{settings.port} is not trusted: {error.verify_message};"
+        f" its SHA-256 thumbprint is {seen}",
+        "give the CA's certificate with --ca-file (GOVC_TLS_CA_CERTS), or --thumbprint with that value once"
+        " you have compared it with vCenter's, or trust anyone with --insecure (GOVC_INSECURE)",
+    )
+
+
+def colons(digits: str) -> str:
+    """A thumbprint as vSphere writes it: ``AB:CD:…``."""
+    return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)).upper()
+
+
+def _digest(certificate: bytes, like: str) -> str:
+    return hashlib.new(digest_name(like), certificate).hexdigest()
