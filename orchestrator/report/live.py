@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a table that redraws itself on a terminal, plain lines elsewhere."""
+"""What a person sees while a run goes on: a table that redraws itself, or plain lines without a terminal."""
 
 from __future__ import annotations
 

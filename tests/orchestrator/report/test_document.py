@@ -1,0 +1,71 @@
+"""The report tells the run's truth to people and machines, and nothing in it can break out of the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+from orchestrator.fleet.states import JobState
+from orchestrator.report.document import as_html, as_json, headline, write
+from tests.orchestrator.report.views import DIGEST, job, run_view
+
+
+class Words(HTMLParser):
+    """The text of a page, and the tags it holds."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(" ".join(data.split()))
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def test_the_headline_counts_what_was_wanted() -> None:
+    assert headline(run_view()) == "2 of 5 VMs converted, 1 failed."
+
+
+def test_the_page_names_images_failures_and_reasons() -> None:
+    text = Words(as_html(run_view())).text
+    assert f"registry:5000/vms/web@{DIGEST}" in text
+    assert "no Linux on <disk 0>" in text
+    assert "look at the disk" in text
+    assert "runs Windows" in text
+    assert "0 snapshots left behind" in text
+    assert "Tried 2 times: the worker ended" in text
+
+
+def test_a_snapshot_left_behind_is_shouted() -> None:
+    view = run_view()
+    left = job("stuck", JobState.FAILED, snapshot_left=True)
+    text = Words(as_html(dataclasses.replace(view, jobs=(*view.jobs, left)))).text
+    assert "These snapshots are still on their VMs" in text
+    assert "orchestrate sweep" in text
+
+
+def test_names_from_a_guest_stay_text() -> None:
+    view = dataclasses.replace(run_view(), jobs=(job("<script>alert(1)</script>", JobState.QUEUED),))
+    page = Words(as_html(view))
+    assert "script" not in page.tags
+
+
+def test_the_json_document_has_every_vm(tmp_path: Path) -> None:
+    page = write(run_view(), tmp_path / "new")
+    assert page.read_text(encoding="utf-8") == as_html(run_view())
+    document = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    assert document == json.loads(as_json(run_view()))
+    assert document["version"] == 1
+    assert document["counts"]["failed"] == 1
+    assert [vm["vm"] for vm in document["run"]["jobs"]] == ["web", "db", "odd", "mail", "later", "win"]
+    assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "report.json"]

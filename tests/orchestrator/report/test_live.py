@@ -1,0 +1,82 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.fleet.states import JobState
+from orchestrator.fleet.view import RunPhase
+from orchestrator.report import text
+from orchestrator.report.live import render, results, summary, watch
+from tests.orchestrator.report.views import DIGEST, job, run_view
+
+
+def shown(renderable: object, width: int = 200) -> str:
+    """What a console of this width prints."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue()
+
+
+def test_the_table_has_bytes_and_rates_of_what_runs() -> None:
+    picture = shown(render(run_view()))
+    assert "2 done · 1 at work · 1 waiting · 1 failed · 1 skipped" in picture
+    row = next(line for line in picture.splitlines() if line.startswith("mail"))
+    assert "exporting" in row
+    assert "1.00 KiB (25%)" in row
+    assert "512 B/s" in row
+    assert "50.0 s" in row
+
+
+def test_an_interrupted_run_says_what_the_next_ctrl_c_does() -> None:
+    assert "Ctrl-C again" in summary(dataclasses.replace(run_view(), phase=RunPhase.DRAINING))
+
+
+def test_many_vms_stay_readable() -> None:
+    mail = next(job for job in run_view().jobs if job.vm == "mail")
+    many = tuple(dataclasses.replace(mail, job=f"j{n}", vm=f"vm-{n}") for n in range(500))
+    picture = shown(render(dataclasses.replace(run_view(), jobs=many)))
+    assert "and 484 more" in picture
+    assert len(picture.splitlines()) < 25
+
+
+def test_the_results_give_an_image_or_a_reason() -> None:
+    table = shown(results(run_view()))
+    assert f"registry:5000/vms/web@{DIGEST}" in table
+    assert "no Linux on <disk 0> → look at the disk" in table
+    assert "runs Windows → convert it by other means" in table
+
+
+def test_markup_in_a_name_is_shown_as_it_is() -> None:
+    view = dataclasses.replace(run_view(), jobs=(job("[red]x[/red]", JobState.SKIPPED, reason="why"),))
+    assert "[red]x[/red]" in shown(results(view))
+
+
+def test_plain_lines_tell_every_end() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with watch(run_view, console):
+        pass
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 5  # all but the one that waits
+    assert any(DIGEST in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.50 KiB"), (5 << 40, "5.00 TiB")]
+)
+def test_sizes(count: int, words: str) -> None:
+    assert text.size(count) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (185, "3 min 05 s"), (8040, "2 h 14 min")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert text.duration(seconds) == words
