@@ -1,0 +1,110 @@
+"""Disk images in the formats of QEMU's block layer, served by qemu-nbd on a private socket."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import nbd
+
+from converters.disks.base import ImageFile
+from converters.disks.graph import image_node
+from converters.disks.nbd import NbdDisk
+from converters.disks.references import OpenFiles
+from converters.errors import ConvertError, DiskError
+from converters.process import Limits, Running, running
+
+_START_SECONDS = 60.0
+_POLL_SECONDS = 0.005
+_LIMITS = Limits(address_space=4 << 30)
+"""Tables of a hostile image must not take the machine's memory."""
+
+
+class QemuDisk:
+    """A disk image behind a qemu-nbd of its own, which ends with ``close()`` or the thread that opened it."""
+
+    def __init__(self, image: ImageFile) -> None:
+        """Start qemu-nbd over the image.
+
+        Raises:
+            DiskError: damaged, of another format, or naming files outside its folder.
+            ProcessError: qemu-nbd is not installed.
+        """
+        self._image = image
+        with ExitStack() as stack:
+            files = stack.enter_context(OpenFiles())
+            graph = image_node(image.path, image.format, files)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-nbd-"))
+            socket = str(Path(folder, "socket"))
+            self._server = stack.enter_context(
+                running(
+                    [
+                        "qemu-nbd",
+                        "--read-only",
+                        "--persistent",
+                        f"--socket={socket}",
+                        "json:" + json.dumps(graph),
+                    ],
+                    pass_fds=files.descriptors,
+                    limits=_LIMITS,
+                )
+            )
+            handle = _connect(socket, self._server, image, files)
+            self._disk = NbdDisk(handle, image.path)
+            stack.callback(self._disk.close)
+            self._resources = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        """Size in bytes as the guest sees it."""
+        return self._disk.size
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk.
+
+        Raises:
+            DiskError: the image is damaged there, or qemu-nbd ended.
+        """
+        try:
+            return self._disk.pread(length, offset)
+        except DiskError as error:
+            if self._server.ended() is None:
+                raise
+            raise DiskError(f"cannot read {self._image.path}: {self._server.failure().message}") from error
+
+    def close(self) -> None:
+        """End the connection and the server; a second call does nothing."""
+        self._resources.close()
+
+
+def _connect(socket: str, server: Running, image: ImageFile, files: OpenFiles) -> nbd.NBD:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        ended = server.ended()
+        handle = nbd.NBD()
+        try:
+            if Path(socket).exists():
+                handle.connect_unix(socket)
+                return handle
+        except nbd.Error as error:
+            if time.monotonic() > deadline:
+                raise ConvertError(f"qemu-nbd does not serve {image.path}: {error}") from error
+        if ended is not None:
+            said = files.explain(server.failure().message)
+            raise DiskError(f"cannot open {image.path} as {image.format}: {said}")
+        if time.monotonic() > deadline:
+            raise DiskError(f"qemu-nbd did not start on {image.path} within {_START_SECONDS:g} seconds")
+        time.sleep(_POLL_SECONDS)

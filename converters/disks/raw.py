@@ -1,0 +1,152 @@
+"""Raw disk images and block devices, read with pread(2); several extents may make one disk."""
+
+from __future__ import annotations
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from converters.errors import DiskError
+
+
+def open_file(path: str | bytes, *, follow_links: bool = True) -> int:
+    """A read-only descriptor of a regular file or block device that is not empty.
+
+    Raises:
+        DiskError: missing, not readable, empty, or something else than a file or block device.
+    """
+    name = os.fsdecode(path)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO in the disk's place must not hold us up
+    if not follow_links:
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        raise DiskError(f"no such disk image: {name}", "check the path") from None
+    except OSError as error:
+        raise DiskError(f"cannot open disk image {name}: {error.strerror}", "check the path") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            what = "a folder" if stat.S_ISDIR(mode) else "neither a file nor a block device"
+            raise DiskError(f"not a disk image: {name} is {what}", "give the path of a disk image")
+        if os.lseek(descriptor, 0, os.SEEK_END) == 0:
+            raise DiskError(f"disk image {name} is empty", "copy or export the disk again")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_fully(descriptor: int, length: int, offset: int) -> bytes:
+    """``length`` bytes of a file from ``offset``; shorter only at its end."""
+    data = os.pread(descriptor, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts = [data]
+    missing = length - len(data)
+    while missing:
+        data = os.pread(descriptor, missing, offset + length - missing)
+        if not data:
+            break
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+class RawDisk:
+    """A regular file or block device whose bytes are the disk's."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = open_file(path)
+        self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        """Size in bytes when it was opened."""
+        return self._size
+
+    def fileno(self) -> int:
+        """The open descriptor, for readers that need no copy through Python."""
+        return self._descriptor
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk.
+
+        Raises:
+            DiskError: an input/output error, or the file became shorter.
+        """
+        wanted = max(0, min(length, self._size - offset))
+        try:
+            data = read_fully(self._descriptor, wanted, offset)
+        except OSError as error:
+            raise DiskError(f"cannot read {self._path} at byte {offset}: {error.strerror}") from error
+        if len(data) != wanted:
+            raise DiskError(f"{self._path} ends at byte {offset + len(data)}, before its {self._size} bytes")
+        return data
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """``size`` bytes of ``disk`` from ``offset``, or zeros where there is no disk."""
+
+    disk: RawDisk | None
+    offset: int
+    size: int
+
+
+class ExtentDisk:
+    """Extents one after another: a split raw image, or the flat extents of a VMDK."""
+
+    def __init__(self, extents: Sequence[Extent]) -> None:
+        self._extents = tuple(extents)
+        ends = [0]
+        for extent in self._extents:
+            ends.append(ends[-1] + extent.size)
+        self._starts = ends[:-1]
+        self._size = ends[-1]
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return self._size
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk."""
+        end = min(offset + length, self._size)
+        parts = []
+        while offset < end:
+            index = bisect_right(self._starts, offset) - 1
+            extent = self._extents[index]
+            within = offset - self._starts[index]
+            count = min(end - offset, extent.size - within)
+            parts.append(
+                bytes(count) if extent.disk is None else extent.disk.pread(count, extent.offset + within)
+            )
+            offset += count
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close every extent; a second call does nothing."""
+        for extent in self._extents:
+            if extent.disk is not None:
+                extent.disk.close()
