@@ -12,6 +12,7 @@ from orchestrator.vsphere.values import DiskDevice
 _KIB = 1024
 _Disk = vim.vm.device.VirtualDisk
 _SCSI = vim.vm.device.VirtualSCSIController
+_Controller = vim.vm.device.VirtualController
 
 
 def disks(devices: Sequence[Any]) -> tuple[DiskDevice, ...]:
@@ -40,3 +41,17 @@ def _disk(device: Any, shared_buses: set[int]) -> DiskDevice:
         physical_rdm=mode == "physicalMode" or raw_device,
         sharing=sharing == "sharingMultiWriter" or device.controllerKey in shared_buses,
     )
+
+
+def places(devices: Sequence[Any]) -> dict[str, int]:
+    """``<controller type><bus>:<unit>`` → the disk's key; device URLs end with the former."""
+    controllers = {device.key: device for device in devices if isinstance(device, _Controller)}
+    found = {}
+    for device in devices:
+        if (
+            isinstance(device, _Disk)
+            and (controller := controllers.get(device.controllerKey or 0)) is not None
+        ):
+            kind = type(controller)._wsdlName
+            found[f"{kind}{controller.busNumber}:{device.unitNumber}"] = device.key
+    return found

@@ -23,7 +23,10 @@ GONE = (vmodl.fault.ManagedObjectNotFound,)
 
 def describe(fault: Exception) -> str:
     """One line of a fault: its type, vCenter's text, and the inner faults that say more than the outer."""
-    texts = [type(fault).__name__.rpartition(".")[2], getattr(fault, "msg", None) or ""]
+    texts = [
+        type(fault).__name__.rpartition(".")[2],
+        getattr(fault, "msg", None) or getattr(fault, "message", ""),
+    ]
     texts += [message.message for message in getattr(fault, "faultMessage", None) or () if message.message]
     cause = getattr(fault, "faultCause", None)
     if isinstance(cause, Exception):

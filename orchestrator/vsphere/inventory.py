@@ -123,7 +123,7 @@ class _Surroundings:
                 if (parent := row.get("parent")) is not None:
                     self._host_cluster[row.moref] = parent._moId
             elif issubclass(row.kind, vim.Datastore):
-                self.datastores[row.moref] = _datastore(row)
+                self.datastores[row.moref] = datastore(row)
             elif issubclass(row.kind, vim.Network):
                 self._networks[row.moref] = names.decode(row.get("name", row.moref))
             elif (config := row.get("configurationEx")) is not None:
@@ -189,7 +189,8 @@ def _host(row: Row) -> HostInfo:
     )
 
 
-def _datastore(row: Row) -> DatastoreInfo:
+def datastore(row: Row) -> DatastoreInfo:
+    """A datastore's row, with the paths that ``SURROUNDINGS`` names."""
     return DatastoreInfo(
         moref=row.moref,
         name=names.decode(row.get("name", row.moref)),

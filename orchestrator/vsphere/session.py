@@ -31,6 +31,8 @@ class Session:
         self.settings = settings
         self.stub = SessionStub(settings, self._login)
         self.content: Any = None
+        self.user_name = settings.username
+        """As vCenter calls the logged-in account, which may differ in form from what was typed."""
 
     @property
     def round_trips(self) -> int:
@@ -108,7 +110,8 @@ class Session:
     def _login(self) -> None:
         settings = self.settings
         try:
-            self.content.sessionManager.Login(settings.username, settings.password.get_secret_value())
+            found = self.content.sessionManager.Login(settings.username, settings.password.get_secret_value())
+            self.user_name = found.userName
         except (vim.fault.NoPermission, vim.fault.PasswordExpired) as fault:
             raise ConnectError(
                 f"{settings.username} may not log in to {settings.host}: {describe(fault)}"

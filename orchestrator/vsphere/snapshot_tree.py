@@ -29,14 +29,14 @@ def depth(info: Any) -> int:
     return found
 
 
-def own(info: Any) -> Iterator[SnapshotRef]:
+def own(info: Any, vm_name: str = "") -> Iterator[SnapshotRef]:
     """The snapshots that carry our marker."""
     for node in nodes(info):
         if parse_marker(node.description or "") is not None:
-            yield reference(node)
+            yield reference(node, vm_name)
 
 
-def reference(node: Any, note: str = "") -> SnapshotRef:
+def reference(node: Any, vm_name: str, note: str = "") -> SnapshotRef:
     """A node of the tree as a value."""
     return SnapshotRef(
         vm=node.vm._moId,
@@ -45,5 +45,6 @@ def reference(node: Any, note: str = "") -> SnapshotRef:
         description=node.description or "",
         created=node.createTime.timestamp(),
         quiesced=bool(node.quiesced),
+        vm_name=vm_name,
         note=note,
     )

@@ -30,6 +30,8 @@ REPEATABLE = frozenset(
         "CreateContainerView",
         "DestroyView",
         "HttpNfcLeaseProgress",
+        "HttpNfcLeaseComplete",
+        "HttpNfcLeaseAbort",
         "HasUserPrivilegeOnEntities",
     }
 )
@@ -40,7 +42,11 @@ _IDLE_SECONDS = 15.0
 _ATTEMPTS = 5
 
 
-class NotSentError(VCenterBusyError):
+class UnreachableError(VCenterBusyError):
+    """The network or vCenter broke off; whether a call was carried out is not known."""
+
+
+class NotSentError(UnreachableError):
     """No connection, so vCenter has not seen the call: it can be repeated whatever it is."""
 
 
@@ -84,7 +90,7 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
     def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
         """Called by pyvmomi for each method of a managed object."""
         call = functools.partial(self._authenticated, mo, info, args, outerStub)
-        retry_on = VCenterBusyError if info.wsdlName in REPEATABLE else NotSentError
+        retry_on = UnreachableError if info.wsdlName in REPEATABLE else NotSentError
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(retry_on),
             stop=tenacity.stop_after_attempt(_ATTEMPTS if self.generation else 1),
@@ -155,6 +161,6 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             # pyvmomi puts the status of an answer that is neither 200 nor 500 into the text.
             if str(error)[:1] == "4":
                 raise NotVCenterError(f"{self.settings.url} answers {error}") from error
-            raise VCenterBusyError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
+            raise UnreachableError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
         except OSError as error:
-            raise VCenterBusyError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
+            raise UnreachableError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error

@@ -184,6 +184,8 @@ class SnapshotRef:
     created: float
     """Seconds since 1970-01-01 UTC, by vCenter's clock."""
     quiesced: bool = False
+    vm_name: str = ""
+    """For messages."""
     note: str = ""
     """What a person should know, such as why it is crash-consistent only; empty when all went as asked."""
 
@@ -211,6 +213,8 @@ class LeaseDisk:
     """Bytes of the virtual disk."""
     file_size: int
     """Bytes to be expected on the wire; 0 when vCenter does not say."""
+    device: int = 0
+    """``DiskDevice.key`` of the disk."""
 
 
 @dataclass(frozen=True, slots=True)

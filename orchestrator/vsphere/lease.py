@@ -1,0 +1,142 @@
+"""Export leases: the right to download a snapshot's disks over NFC, and the URLs to do so."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pyVmomi import vim, vmodl
+
+from orchestrator.errors import LeaseError, VCenterBusyError
+from orchestrator.vsphere import devices
+from orchestrator.vsphere.faults import BUSY, GONE, describe
+from orchestrator.vsphere.properties import one
+from orchestrator.vsphere.session import Session
+from orchestrator.vsphere.values import DiskDevice, Lease, LeaseDisk, SnapshotRef
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 180.0
+"""How long a lease may take to become ready: vCenter opens the disks on the host meanwhile."""
+_PAUSE = 0.2
+_OVER = (*GONE, vim.fault.InvalidState, vim.fault.Timedout, vim.fault.NotAuthenticated)
+"""Faults of a lease that has ended already."""
+
+
+def open_lease(session: Session, snapshot: SnapshotRef, ready: float = READY_SECONDS) -> Lease:
+    """A lease on the snapshot's disks, ready to download. Raises ``LeaseError``; nothing stays open then."""
+    subject = f"export of {snapshot.vm_name or snapshot.vm}"
+    source = session.managed(vim.vm.Snapshot, snapshot.moref)
+    try:
+        row = one(session, source, ("config.hardware.device",))
+        if row is None:
+            raise LeaseError(f"{subject}: its snapshot is no longer there")
+        lease = source.ExportSnapshot()
+    except BUSY as fault:
+        raise VCenterBusyError(f"{subject}: {describe(fault)}") from fault
+    except vmodl.MethodFault as fault:
+        raise LeaseError(f"{subject}: {describe(fault)}") from fault
+    try:
+        info = _ready(session, lease, subject, ready)
+        found = disks(info.deviceUrl, row.get("config.hardware.device", ()), session.settings.host)
+        if not found:
+            raise LeaseError(f"{subject}: the lease holds no disk")
+        return Lease(lease._moId, snapshot.vm, found, info.leaseTimeout)
+    except BaseException:
+        abort(session, lease._moId)
+        raise
+
+
+def progress(session: Session, moref: str, percent: int) -> None:
+    """Keep the lease alive. Raises ``LeaseError`` when it has ended, else ``VCenterBusyError``."""
+    try:
+        _managed(session, moref).HttpNfcLeaseProgress(percent)
+    except vmodl.MethodFault as fault:
+        raise LeaseError(f"the export lease has ended: {describe(fault)}") from fault
+
+
+def complete(session: Session, moref: str) -> None:
+    """The download is complete. A lease that is gone is logged, no error: the bytes are here."""
+    try:
+        _managed(session, moref).HttpNfcLeaseComplete()
+    except _OVER as fault:
+        log.info("the export lease had ended before it was completed: %s", describe(fault))
+
+
+def abort(session: Session, moref: str, reason: str = "") -> None:
+    """End the lease early; one that is gone is left alone, and vCenter away ends it by itself."""
+    fault = (
+        vmodl.LocalizedMethodFault(fault=vim.fault.VimFault(), localizedMessage=reason) if reason else None
+    )
+    try:
+        _managed(session, moref).HttpNfcLeaseAbort(fault)
+    except _OVER as over:
+        log.debug("the export lease had ended already: %s", describe(over))
+    except (vmodl.MethodFault, VCenterBusyError) as error:
+        log.warning("the export lease could not be aborted, and ends at its time-out: %s", describe(error))
+
+
+def disks(urls: Sequence[Any], hardware: Sequence[Any], host: str) -> tuple[LeaseDisk, ...]:
+    """The disks among a lease's device URLs, with the sizes that the snapshot's device list tells.
+
+    A key is ``/vm-7/ParaVirtualSCSIController0:1``: the controller's type, its bus and the disk's unit. Where
+    the keys do not match all disks, the order does: both lists follow the devices.
+    """
+    wanted = [url for url in urls if url.disk]
+    known = devices.disks(hardware)
+    by_place = devices.places(hardware)
+    matched = [by_place.get(url.key.rpartition("/")[2]) for url in wanted]
+    if None in matched or len(set(matched)) != len(wanted):
+        if len(known) != len(wanted):
+            raise LeaseError(
+                f"the lease has {len(wanted)} disks, the snapshot {len(known)}: which is which is unclear"
+            )
+        matched = [disk.key for disk in known]
+    found = {disk.key: disk for disk in known}
+    return tuple(
+        _disk(url, found[key], host) for url, key in zip(wanted, matched, strict=True) if key is not None
+    )
+
+
+def with_host(url: str, host: str) -> str:
+    """The URL with ``host`` in place of ``*``, which stands for the server that was asked."""
+    parts = urlsplit(url)
+    if parts.hostname != "*":
+        return url
+    name = f"[{host}]" if ":" in host else host
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace("*", name, 1)))
+
+
+def _disk(url: Any, device: DiskDevice, host: str) -> LeaseDisk:
+    return LeaseDisk(
+        key=url.key,
+        url=with_host(url.url, host),
+        thumbprint=url.sslThumbprint or "",
+        capacity=device.capacity,
+        file_size=url.fileSize or 0,
+        device=device.key,
+    )
+
+
+def _ready(session: Session, lease: Any, subject: str, patience: float) -> Any:
+    deadline = time.monotonic() + patience
+    while True:
+        row = one(session, lease, ("state", "error", "info"))
+        match row.get("state") if row else None:
+            case "ready" if row is not None:
+                return row.get("info")
+            case "error" if row is not None:
+                error = row.get("error")
+                raise LeaseError(f"{subject}: {describe(error) if error else 'vCenter gives no reason'}")
+            case None | "done":
+                raise LeaseError(f"{subject}: the lease ended before it was ready")
+        if time.monotonic() > deadline:
+            raise LeaseError(f"{subject}: the lease is not ready after {patience:.0f} s")
+        time.sleep(_PAUSE)
+
+
+def _managed(session: Session, moref: str) -> Any:
+    return session.managed(vim.HttpNfcLease, moref)
