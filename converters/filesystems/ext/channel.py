@@ -1,0 +1,122 @@
+"""The way of libext2fs to a ``Disk``: an I/O channel over a range of its bytes, with a small cache."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections import OrderedDict
+
+from converters.disks.base import Disk
+from converters.errors import DiskError, FilesystemError
+from converters.filesystems.ext import library
+
+CHUNK = 64 << 10
+"""Bytes read at once. Inode tables and directories are read in blocks of 4 KiB that lie side by side."""
+CHUNKS = 128
+"""Chunks kept: 8 MiB, where most walks find the tables of the groups they move between."""
+
+
+class Channel:
+    """A range of bytes of a disk, as the library and the parsers of metadata read it.
+
+    An exception cannot pass through C, so a callback keeps it in ``failure`` and gives the library an error
+    code; ``check`` raises it again on the other side.
+    """
+
+    def __init__(self, disk: Disk, start: int, size: int) -> None:
+        self.size = size
+        self._disk = disk
+        self._start = start
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._failure: BaseException | None = None
+        self._block_size = 1024
+        # The library keeps pointers into both structures until ext2fs_free.
+        self._manager = library.IoManager(
+            magic=library.MAGIC_IO_MANAGER,
+            name=b"disk",
+            open=library.OPEN(self._on_open),
+            close=library.CLOSE(lambda _: 0),
+            set_blksize=library.SET_BLOCK_SIZE(self._on_block_size),
+            read_blk=library.READ_BLOCKS(self._on_read),
+            read_blk64=library.READ_BLOCKS_64(self._on_read),
+        )
+        self._channel = library.IoChannel(
+            magic=library.MAGIC_IO_CHANNEL,
+            manager=ctypes.pointer(self._manager),
+            block_size=self._block_size,
+            refcount=1,
+        )
+
+    @property
+    def manager(self) -> ctypes._Pointer[library.IoManager]:
+        """What ``ext2fs_open2`` takes."""
+        return ctypes.pointer(self._manager)
+
+    def read(self, length: int, offset: int) -> bytes:
+        """``length`` bytes of metadata at ``offset`` from the start of the range, through the cache.
+
+        Raises:
+            FilesystemError: the bytes lie outside the range.
+            DiskError: the disk cannot give them.
+        """
+        index, begin = divmod(offset, CHUNK)
+        end = begin + length
+        if end <= CHUNK:
+            chunk = self._chunk(index)
+            if end <= len(chunk):
+                return chunk[begin:end]
+        return self.read_through(length, offset)
+
+    def read_through(self, length: int, offset: int) -> bytes:
+        """``length`` bytes at ``offset``, straight from the disk; raises as ``read`` does."""
+        if offset < 0 or offset + length > self.size:
+            raise FilesystemError(
+                f"bytes {offset} to {offset + length} lie outside the volume of {self.size}"
+            )
+        data = self._disk.pread(length, self._start + offset)
+        if len(data) != length:
+            raise DiskError(f"the disk ends {length - len(data)} bytes before the file system in it")
+        return data
+
+    def check(self, code: int, what: str) -> None:
+        """Raise what a library call that returned ``code`` met; ``what`` it was doing.
+
+        Raises:
+            FilesystemError: the library refuses what it read.
+            DiskError: the disk could not be read, or whatever else the disk raised.
+        """
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if code:
+            raise FilesystemError(f"{what}: {library.message(code)}")
+
+    def _chunk(self, index: int) -> bytes:
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            self._chunks.move_to_end(index)
+            return chunk
+        offset = index * CHUNK
+        chunk = self._disk.pread(max(0, min(CHUNK, self.size - offset)), self._start + offset)
+        self._chunks[index] = chunk
+        if len(self._chunks) > CHUNKS:
+            self._chunks.popitem(last=False)
+        return chunk
+
+    def _on_open(self, name: bytes, flags: int, channel: ctypes._Pointer[ctypes.c_void_p]) -> int:
+        channel[0] = ctypes.addressof(self._channel)
+        return 0
+
+    def _on_block_size(self, channel: int, size: int) -> int:
+        self._channel.block_size = self._block_size = size
+        return 0
+
+    def _on_read(self, channel: int, block: int, count: int, destination: int) -> int:
+        try:
+            # A negative count is in bytes (ext2_io.h).
+            length = -count if count < 0 else count * self._block_size
+            ctypes.memmove(destination, self.read(length, block * self._block_size), length)
+        except BaseException as failure:
+            self._failure = failure
+            return errno.EIO
+        return 0

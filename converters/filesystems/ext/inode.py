@@ -1,0 +1,123 @@
+"""Inodes (kernel ``Documentation/filesystems/ext4/inodes.rst`` and ``fs/ext4/inode.c``)."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from typing import NamedTuple
+
+from converters.errors import FilesystemError
+from converters.filesystems.base import Kind
+from converters.filesystems.ext.superblock import WIDE, Superblock
+
+GOOD_OLD_SIZE = 128
+EA_MAGIC = 0xEA020000
+
+ENCRYPTED = 0x800
+EXTENTS = 0x80000
+EA_INODE = 0x200000
+INLINE_DATA = 0x10000000
+
+_BASE = struct.Struct("<HHII4xi4xHHII4x60s4xII4xHHHH4x")
+_EXTRA_SIZE = struct.Struct("<H")
+_U32 = struct.Struct("<I")
+_EXTRA_MTIME = GOOD_OLD_SIZE + 8
+_DEFAULT_EXTRA = 32
+
+_KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+}
+
+
+class Inode(NamedTuple):
+    """One inode, decoded."""
+
+    number: int
+    kind: Kind
+    mode: int
+    """Permission bits with setuid, setgid and sticky."""
+    uid: int
+    gid: int
+    size: int
+    """Bytes, whatever the kind."""
+    atime: int
+    """The low 32 bits: of an inode that holds an attribute's value, the checksum of the value."""
+    mtime_ns: int
+    nlink: int
+    sectors: int
+    """Units of 512 bytes that it takes on disk."""
+    flags: int
+    block: bytes
+    """The 60 bytes of ``i_block``: extents, block numbers, a short link's target, a device number, data."""
+    xattr_block: int
+    """Block of its extended attributes, or 0."""
+    xattr_area: bytes
+    """Extended attributes inside the inode, from the first entry to the inode's end; empty when none."""
+
+    def is_fast_symlink(self, cluster_size: int) -> bool:
+        """Whether the target is in ``block`` itself: no sectors but those of the attribute block."""
+        attributes = cluster_size >> 9 if self.xattr_block else 0
+        return not self.flags & INLINE_DATA and self.sectors == attributes
+
+    def device(self) -> tuple[int, int]:
+        """Major and minor number (``old_decode_dev`` and ``new_decode_dev`` of the kernel's ``kdev_t.h``)."""
+        old, new = struct.unpack_from("<II", self.block)
+        if old:
+            return old >> 8 & 0xFF, old & 0xFF
+        return new >> 8 & 0xFFF, new & 0xFF | new >> 12 & 0xFFF00
+
+
+def decode(raw: bytes, number: int, superblock: Superblock) -> Inode:
+    """The inode ``number`` in ``raw``, its bytes on disk, whose checksum was right.
+
+    Raises:
+        FilesystemError: not in use, or a field has no meaning.
+    """
+    # fmt: off
+    (mode, uid, size, atime, mtime, gid, nlink, sectors, flags, block, xattr_block, size_high,
+     sectors_high, xattr_block_high, uid_high, gid_high) = _BASE.unpack_from(raw)
+    # fmt: on
+    kind = _KINDS.get(mode & 0o170000)
+    if kind is None or not nlink:
+        raise FilesystemError(f"inode {number} has a name and is not in use (mode {mode:o}, {nlink} links)")
+    if kind is Kind.FILE:
+        size |= size_high << 32
+        if size >> 63:
+            raise FilesystemError(f"inode {number} has a negative size")
+    if superblock.incompat & WIDE:
+        xattr_block |= xattr_block_high << 32
+    nanoseconds, area = 0, b""
+    if len(raw) > GOOD_OLD_SIZE:
+        (extra_size,) = _EXTRA_SIZE.unpack_from(raw, GOOD_OLD_SIZE)
+        if extra_size & 3 or GOOD_OLD_SIZE + extra_size > len(raw):
+            raise FilesystemError(f"inode {number} says that it is {GOOD_OLD_SIZE + extra_size} bytes long")
+        # An inode that never used its extra space is read as if it had the usual one (__ext4_iget).
+        if GOOD_OLD_SIZE + (extra_size or _DEFAULT_EXTRA) >= _EXTRA_MTIME + 4:
+            (extra,) = _U32.unpack_from(raw, _EXTRA_MTIME)
+            mtime += (extra & 3) << 32
+            nanoseconds = extra >> 2
+        start = GOOD_OLD_SIZE + extra_size
+        if extra_size and start + 4 <= len(raw) and _U32.unpack_from(raw, start)[0] == EA_MAGIC:
+            area = raw[start + 4 :]
+    return Inode(
+        number=number,
+        kind=kind,
+        mode=mode & 0o7777,
+        uid=uid | uid_high << 16,
+        gid=gid | gid_high << 16,
+        size=size,
+        atime=atime,
+        mtime_ns=mtime * 1_000_000_000 + nanoseconds,
+        nlink=nlink,
+        sectors=sectors | sectors_high << 32,
+        flags=flags,
+        block=block,
+        xattr_block=xattr_block,
+        xattr_area=area,
+    )

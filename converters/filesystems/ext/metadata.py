@@ -1,0 +1,167 @@
+"""A file system by inode number: inodes, maps and data, every checksum verified."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from converters.disks.base import Disk
+from converters.errors import FilesystemError
+from converters.filesystems.ext import inode as inodes
+from converters.filesystems.ext import library, mapping, superblock
+from converters.filesystems.ext.channel import Channel
+from converters.filesystems.ext.inode import Inode
+
+ROOT = 2
+"""The root directory's inode number."""
+LARGEST_CHUNK = 4 << 20
+"""Bytes of the longest piece of data given at once."""
+_INODES_KEPT = 4096
+"""Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 3 MiB."""
+_ZEROS = bytes(1 << 20)
+
+
+class ByteRun(NamedTuple):
+    """A stretch of a file that lies in one piece on the disk. All three are bytes."""
+
+    logical: int
+    """Offset in the file."""
+    offset: int
+    """Offset on the ``Disk``, not in the volume."""
+    length: int
+
+
+class Metadata:
+    """An open file system on ``size`` bytes of ``disk`` from ``start``; ``close`` releases it, not the disk.
+
+    Raises:
+        FilesystemError: no ext file system, damaged, or longer than ``size``.
+        UnsupportedError: a feature that nobody here understands, by its name.
+        DiskError: the disk cannot be read.
+    """
+
+    def __init__(self, disk: Disk, start: int, size: int) -> None:
+        self.library = library.load()
+        self.channel = Channel(disk, start, size)
+        self.superblock = superblock.parse(self.channel.read(superblock.SIZE, superblock.OFFSET))
+        length = self.superblock.blocks * self.superblock.block_size
+        if length > size:
+            raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
+        self.handle = ctypes.c_void_p()
+        code = self.library.ext2fs_open2(
+            b"", None, library.FLAG_64BITS, 0, 0, self.channel.manager, ctypes.byref(self.handle)
+        )
+        self.channel.check(code, "the file system cannot be opened")
+        self._start = start
+        self._raw = ctypes.create_string_buffer(self.superblock.inode_size)
+        self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._verified_groups: set[int] = set()
+
+    def close(self) -> None:
+        """Release the library's handle; a second call does nothing."""
+        handle, self.handle = self.handle, ctypes.c_void_p()
+        if handle:
+            self.library.ext2fs_free(handle)
+
+    def inode(self, number: int) -> Inode:
+        """The inode ``number``.
+
+        Raises:
+            FilesystemError: not in use, damaged, or outside the table.
+        """
+        known = self._inodes.get(number)
+        if known is not None:
+            return known
+        geometry = self.superblock
+        if number > geometry.inodes or (number < geometry.first_inode and number != ROOT):
+            raise FilesystemError(f"a name leads to inode {number}, which can have none")
+        self._verify_group((number - 1) // geometry.inodes_per_group)
+        code = self.library.ext2fs_read_inode_full(self.handle, number, self._raw, geometry.inode_size)
+        self.channel.check(code, f"inode {number} cannot be read")
+        inode = inodes.decode(self._raw.raw, number, geometry)
+        self._inodes[number] = inode
+        if len(self._inodes) > _INODES_KEPT:
+            self._inodes.popitem(last=False)
+        return inode
+
+    def runs(self, inode: Inode) -> Iterator[mapping.Run]:
+        """The written blocks of an inode without inline data, in order and inside the file system.
+
+        Raises:
+            FilesystemError: the map is damaged.
+        """
+        geometry = self.superblock
+        try:
+            if inode.flags & inodes.EXTENTS:
+                runs = mapping.extents(inode.block, self.block, self._extent_verifier(inode.number))
+            else:
+                blocks = -(-inode.size // geometry.block_size)
+                runs = mapping.block_map(inode.block, blocks, geometry.block_size, self.block)
+            for run in runs:
+                if run.physical <= geometry.first_data_block or run.physical + run.blocks > geometry.blocks:
+                    raise FilesystemError(
+                        f"its data at disk block {run.physical} lies outside the file system"
+                    )
+                yield run
+        except FilesystemError as error:
+            raise FilesystemError(f"inode {inode.number}: {error.message}") from error
+
+    def byte_runs(self, inode: Inode) -> Iterator[ByteRun]:
+        """``runs`` in bytes of the disk, none beyond the file's end."""
+        size = self.superblock.block_size
+        for run in self.runs(inode):
+            logical = run.logical * size
+            if logical >= inode.size:
+                return
+            length = min(run.blocks * size, inode.size - logical)
+            yield ByteRun(logical, self._start + run.physical * size, length)
+
+    def chunks(self, inode: Inode) -> Iterator[bytes]:
+        """The data of an inode without inline data, ``inode.size`` bytes in all, holes as zeros.
+
+        Raises:
+            FilesystemError: the map is damaged.
+            DiskError: the disk cannot be read.
+        """
+        position = 0
+        for logical, offset, length in self.byte_runs(inode):
+            if logical > position:
+                yield from _zeros(logical - position)
+            for done in range(0, length, LARGEST_CHUNK):
+                count = min(length - done, LARGEST_CHUNK)
+                yield self.channel.read_through(count, offset - self._start + done)
+            position = logical + length
+        if position < inode.size:
+            yield from _zeros(inode.size - position)
+
+    def block(self, number: int) -> bytes:
+        """One block of metadata by its number.
+
+        Raises:
+            FilesystemError: outside the file system.
+        """
+        if not self.superblock.first_data_block < number < self.superblock.blocks:
+            raise FilesystemError(f"disk block {number} lies outside the file system")
+        size = self.superblock.block_size
+        return self.channel.read(size, number * size)
+
+    def _extent_verifier(self, number: int) -> mapping.Verify:
+        verify = self.library.ext2fs_extent_block_csum_verify
+        return lambda block: bool(verify(self.handle, number, block))
+
+    def _verify_group(self, group: int) -> None:
+        """Check the descriptor that says where the inode table is, which the library itself does not."""
+        if group not in self._verified_groups:
+            if not self.library.ext2fs_group_desc_csum_verify(self.handle, group):
+                raise FilesystemError(f"wrong checksum in the descriptor of block group {group}")
+            self._verified_groups.add(group)
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    while count >= len(_ZEROS):
+        yield _ZEROS
+        count -= len(_ZEROS)
+    if count:
+        yield _ZEROS[:count]
