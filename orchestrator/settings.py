@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 
+from orchestrator.errors import UsageError
 from orchestrator.vsphere.values import QuiescePolicy
 
 
@@ -97,6 +98,9 @@ class Settings(BaseModel):
         "", Section.VCENTER, VCENTER_VERBS, "vCenter's host name or URL (https://HOST/sdk).", env="GOVC_URL"
     )
     username: str = _setting("", Section.VCENTER, VCENTER_VERBS, "User to log in as.", env="GOVC_USERNAME")
+    username_file: Path | None = _setting(
+        None, Section.VCENTER, VCENTER_VERBS, "File that holds the user's name, in place of --username."
+    )
     password: SecretStr = _setting(
         SecretStr(""),
         Section.VCENTER,
@@ -295,17 +299,20 @@ class Settings(BaseModel):
     )
     log_format: LogFormat = _setting(LogFormat.TEXT, Section.RECORDS, ALL_VERBS, "How log lines are written.")
 
-    def secret(self, name: str) -> SecretStr:
-        """A secret from the environment, or from the file that ``NAME_file`` points to.
+    def from_file(self, name: str) -> str:
+        """The setting ``name``, from the file that ``NAME_file`` points to if that is set.
 
         Raises:
-            OSError: the file cannot be read.
+            UsageError: the file cannot be read.
         """
-        value: SecretStr = getattr(self, name)
         file: Path | None = getattr(self, f"{name}_file")
-        if file is not None:
-            return SecretStr(file.read_text().rstrip("\r\n"))
-        return value
+        if file is None:
+            value: str | SecretStr = getattr(self, name)
+            return value.get_secret_value() if isinstance(value, SecretStr) else value
+        try:
+            return file.read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{flag(name + '_file')}: cannot read {file}: {error}") from None
 
 
 def declaration(field: FieldInfo) -> Declaration:

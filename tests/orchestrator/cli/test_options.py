@@ -1,0 +1,136 @@
+"""Settings are declared once, and reach a command by flag, environment and file, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli.options import SectionedCommand, settings_from, settings_options
+from orchestrator.errors import UsageError
+from orchestrator.settings import Engine, Settings, Verb, declaration, environment_name, flag
+
+Parse = Callable[..., Settings]
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch) -> Parse:
+    """Parses arguments as the main verb does; gives the settings."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(environment_name(name), raising=False)
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> Settings:
+        seen: list[Settings] = []
+
+        @click.command(cls=SectionedCommand)
+        @settings_options(Verb.RUN)
+        @click.pass_context
+        def command(ctx: click.Context, /, **parameters: Any) -> None:
+            seen.append(settings_from(ctx, parameters))
+
+        for variable, value in (env or {}).items():
+            monkeypatch.setenv(variable, value)
+        command.main(list(arguments), standalone_mode=False)
+        return seen[0]
+
+    return run
+
+
+def test_defaults_are_the_models(parse: Parse) -> None:
+    assert parse() == Settings()
+
+
+def test_flag_beats_environment_beats_file(parse: Parse, tmp_path: Path) -> None:
+    config = tmp_path / "orchestrate.yaml"
+    config.write_text("disks-per-host: 3\nattempts: 7\nmax_vms: 2\ninclude: [a*, b*]\n")
+    env = {"ORCHESTRATE_DISKS_PER_HOST": "4", "ORCHESTRATE_ATTEMPTS": "5"}
+    settings = parse("--config", str(config), "--attempts", "6", env=env)
+    assert (settings.attempts, settings.disks_per_host, settings.max_vms) == (6, 4, 2)
+    assert settings.include == ("a*", "b*")
+
+
+def test_govc_variables_are_understood(parse: Parse) -> None:
+    env = {
+        "GOVC_URL": "vc.example",
+        "GOVC_USERNAME": "reader",
+        "GOVC_PASSWORD": "hunter2",
+        "GOVC_INSECURE": "true",
+        "GOVC_TLS_CA_CERTS": "/etc/ca.pem",
+        "GOVC_DATACENTER": "DC1",
+    }
+    settings = parse(env=env)
+    assert (settings.url, settings.username, settings.datacenter) == ("vc.example", "reader", "DC1")
+    assert settings.insecure
+    assert settings.ca_file == Path("/etc/ca.pem")
+    assert settings.password.get_secret_value() == "hunter2"
+
+
+def test_the_password_leaves_the_environment_and_every_repr(
+    parse: Parse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    settings = parse(env={"GOVC_PASSWORD": "hunter2"})
+    assert "GOVC_PASSWORD" not in os.environ
+    assert "hunter2" not in repr(settings) + str(settings.model_dump())
+
+
+def test_secrets_come_from_files_without_the_line_end(parse: Parse, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("hunter2\n")
+    assert parse("--password-file", str(file)).from_file("password") == "hunter2"
+    with pytest.raises(UsageError, match="--password-file: cannot read"):
+        parse("--password-file", str(tmp_path / "absent")).from_file("password")
+
+
+def test_several_values_and_choices(parse: Parse) -> None:
+    settings = parse("--engines", "ext2fs", "--engines", "guestfs", "--exclude", "x", "--dry-run")
+    assert settings.engines == (Engine.EXT2FS, Engine.GUESTFS)
+    assert settings.exclude == ("x",)
+    assert settings.dry_run
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("password: hunter2\n", "password must not stand in a configuration file"),
+        ("datacentre: X\n", "unknown setting datacentre"),
+        ("- a\n", "holds no `name: value` lines"),
+        ("a: [\n", "cannot read the configuration file"),
+    ],
+)
+def test_a_wrong_file_is_told(parse: Parse, tmp_path: Path, content: str, words: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(content)
+    with pytest.raises(UsageError, match=words) as caught:
+        parse("--config", str(config))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_value_out_of_range_names_its_origin(parse: Parse) -> None:
+    with pytest.raises(UsageError, match=r"--attempts: .*greater than 0"):
+        parse("--attempts", "0")
+    with pytest.raises(UsageError, match="environment variable ORCHESTRATE_ATTEMPTS"):
+        parse(env={"ORCHESTRATE_ATTEMPTS": "0"})
+
+
+def test_no_secret_has_a_flag() -> None:
+    runner = CliRunner()
+
+    @click.command(cls=SectionedCommand)
+    @settings_options(Verb.RUN)
+    def command(**parameters: Any) -> None:
+        return
+
+    help_text = runner.invoke(command, ["--help"]).output
+    for name, field in Settings.model_fields.items():
+        declared = declaration(field)
+        if declared.secret:
+            assert f"{flag(name)} " not in help_text
+        elif Verb.RUN in declared.verbs:
+            assert flag(name) in help_text
+            assert field.description
