@@ -1,8 +1,12 @@
 """A tree that holds what readers get wrong, written through a kernel mount of a fresh file system."""
 
+# Names here are arbitrary bytes, which a Path does not hold.
+# ruff: noqa: PTH101, PTH102, PTH108, PTH211
+
 from __future__ import annotations
 
 import os
+import random
 import socket
 import stat
 import struct
@@ -29,17 +33,19 @@ AFTER_2038 = 2**33 * 10**9 + 123_456_789
 """Nanoseconds; needs the extra bits of an ext4 inode."""
 
 
-def fill(root: Path, *, large_inodes: bool = True, many: int = 12_000) -> None:
+def fill(root: Path, *, large_inodes: bool = True, many: int = 12_000, largest_attribute: int = 800) -> None:
     """Fill the empty file system mounted at ``root``.
 
-    ``large_inodes``: inodes have room for nanoseconds and years after 2038. ``many``: entries of one directory.
+    ``large_inodes``: inodes have room for nanoseconds and years after 2038.
+    ``many``: entries of one directory.
+    ``largest_attribute``: bytes of the largest extended attribute that the file system takes.
     """
     base = os.fsencode(root)
     _names(base)
     _sizes(base)
     _links(base)
     _special_files(base)
-    _attributes(base)
+    _attributes(base, largest_attribute)
     _crowd(base + b"/crowd", many)
     _deep(base)
     _times(base, large_inodes)
@@ -75,6 +81,7 @@ def _names(base: bytes) -> None:
 
 
 def _sizes(base: bytes) -> None:
+    generator = random.Random(1)
     folder = base + b"/sizes"
     os.mkdir(folder)
     for size in (
@@ -96,18 +103,18 @@ def _sizes(base: bytes) -> None:
         300_000,
         9_000_001,
     ):
-        _write(folder + b"/%d" % size, os.urandom(size))
+        _write(folder + b"/%d" % size, generator.randbytes(size))
     with open(folder + b"/sparse", "wb") as file:
-        # Holes before, between and after, reaching into the triple indirect blocks of a map with small blocks.
-        for offset in (4096, 3_000_000, 90_000_000, 700_000_000):
+        # Holes before, between and after, up to the triple indirect blocks of a map of small blocks.
+        for offset in (4096, 3_000_000, 90_000_000):
             file.seek(offset)
-            file.write(os.urandom(5000))
-        file.truncate(1_000_000_000)
+            file.write(generator.randbytes(5000))
+        file.truncate(100_000_000)
     with open(folder + b"/fragmented", "wb") as file:
         for block in range(0, 1600, 2):
             file.seek(block * 4096)
-            file.write(os.urandom(4096))
-    _write(folder + b"/shrunk", os.urandom(20_000))
+            file.write(generator.randbytes(4096))
+    _write(folder + b"/shrunk", generator.randbytes(20_000))
     os.truncate(folder + b"/shrunk", 10_001)
     _reserve(folder + b"/reserved")
 
@@ -153,7 +160,7 @@ def _special_files(base: bytes) -> None:
     os.lchown(folder + b"/owned-link", 70_000, 80_000)
 
 
-def _attributes(base: bytes) -> None:
+def _attributes(base: bytes, largest: int) -> None:
     folder = base + b"/attributes"
     os.mkdir(folder)
     for name in (b"one", b"many", b"large", b"acl", b"empty"):
@@ -162,7 +169,7 @@ def _attributes(base: bytes) -> None:
     for i in range(12):
         os.setxattr(folder + b"/many", f"user.attribute-{i}", b"\0\xff" * i)
     os.setxattr(folder + b"/many", "trusted.overlay.opaque", b"y")
-    os.setxattr(folder + b"/large", "user.large", b"v" * 800)
+    os.setxattr(folder + b"/large", "user.large", b"v" * largest)
     os.setxattr(folder + b"/empty", "user.empty", b"")
     os.setxattr(folder + b"/acl", "system.posix_acl_access", ACL)
     os.setxattr(folder, "system.posix_acl_default", ACL)
