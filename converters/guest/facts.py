@@ -63,6 +63,18 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that the guest makes anew at each boot, below ``/run``, where an image has nothing."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    source: str
+    """The unit or tmpfiles.d(5) file that asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class GuestFacts:
     """What a look at a guest's files tells."""
 
@@ -75,6 +87,8 @@ class GuestFacts:
     services: tuple[Service, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     timezone: str = ""
+    directories: tuple[Directory, ...] = ()
+    """Parents before their children."""
     notes: tuple[str, ...] = ()
     """What could not be read or was passed over, each a sentence."""
 

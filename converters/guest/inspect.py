@@ -1,0 +1,57 @@
+"""A look at a guest: release, architecture, services and the rest, from a few of its files."""
+
+from __future__ import annotations
+
+from converters.errors import NoLinuxError
+from converters.filesystems.base import Filesystem
+from converters.guest.accounts import Accounts
+from converters.guest.architecture import read_architecture
+from converters.guest.directories import merged, tmpfiles_directories
+from converters.guest.facts import GuestFacts, Release
+from converters.guest.files import GuestFiles, printable
+from converters.guest.identity import (
+    detect_init,
+    read_hostname,
+    read_login_environment,
+    read_manager_environment,
+    read_timezone,
+)
+from converters.guest.release import read_release
+from converters.guest.services import find_services
+
+_UNKNOWN = Release(id="linux", version="", name="Linux", family="", source="")
+
+
+def inspect(fs: Filesystem) -> GuestFacts:
+    """What the files of a guest tell about it; what cannot be read or is missing ends up in ``notes``.
+
+    A guest may lack its release file, an init or a known program: an appliance, or a system of containers, is
+    still worth an image. Only a tree with neither /etc nor /usr is no Linux system.
+
+    Raises:
+        NoLinuxError: the tree is no root file system of a Linux system.
+    """
+    files = GuestFiles(fs)
+    if not files.is_directory("/etc") and not files.is_directory("/usr"):
+        raise NoLinuxError(
+            "the file system has neither /etc nor /usr, so it is not the root of a Linux system",
+            "name the volume that is",
+        )
+    release = read_release(files)
+    if release is None:
+        files.note("No file says which distribution this is.")
+    hostname = read_hostname(files)
+    accounts = Accounts(files)
+    init = detect_init(files)
+    services, directories = find_services(init, files, accounts, hostname, read_manager_environment(files))
+    return GuestFacts(
+        release=release or _UNKNOWN,
+        architecture=read_architecture(files),
+        hostname=printable(hostname),
+        init=init,
+        services=services,
+        environment=tuple(read_login_environment(files).items()),
+        timezone=printable(read_timezone(files)),
+        directories=merged([*tmpfiles_directories(files, accounts), *directories]),
+        notes=files.notes,
+    )

@@ -1,0 +1,48 @@
+"""The ports a service listens on, read from its configuration: one module for each kind of daemon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from converters.guest.facts import Port
+from converters.guest.files import GuestFiles
+from converters.guest.ports.apache import apache_ports
+from converters.guest.ports.arguments import argument_ports
+from converters.guest.ports.nginx import nginx_ports
+from converters.guest.ports.settings import DAEMONS, setting_ports
+
+_EXEC = re.compile(r"\bexec\s+(\S+)")
+_WRAPPERS = {"systemd-memcached-wrapper": "memcached"}
+
+
+def service_ports(
+    files: GuestFiles, words: tuple[str, ...], environment: Mapping[str, str]
+) -> tuple[Port, ...]:
+    """Ports that the program of a command line listens on; empty when nothing tells.
+
+    Args:
+        words: the command that stays in the foreground.
+        environment: what the service sees.
+    """
+    program = _program(words)
+    match program:
+        case "":
+            return ()
+        case "nginx":
+            return nginx_ports(files, words)
+        case "httpd" | "apache":
+            return apache_ports(files)
+        case _ if program in DAEMONS:
+            return setting_ports(files, program, words)
+        case _:
+            return argument_ports(words, environment)
+
+
+def _program(words: tuple[str, ...]) -> str:
+    """Name of the program, without a version; of a shell's script, of what it becomes by ``exec``."""
+    name = words[0] if words else ""
+    if name.rpartition("/")[2] in ("sh", "bash", "dash") and (found := _EXEC.search(words[-1])):
+        name = found[1]
+    short = re.sub(r"[\d.]+$", "", name.rpartition("/")[2])
+    return _WRAPPERS.get(short, short)

@@ -1,0 +1,73 @@
+"""nginx's ``listen`` directives, through its ``include`` lines (nginx.org, ngx_http_core_module)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from converters.guest.facts import Port
+from converters.guest.files import GuestFiles, printable
+
+_TOKEN = re.compile(r"""\s+|\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};"'\#]+""")
+_PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*):(\d+)|(\d+)")
+_DEPTH = 8
+
+
+def nginx_ports(files: GuestFiles, words: tuple[str, ...]) -> tuple[Port, ...]:
+    """Every port of the configuration that ``words`` starts nginx with; a server that names none has 80."""
+    path = words[words.index("-c") + 1] if "-c" in words[:-1] else "/etc/nginx/nginx.conf"
+    found = dict.fromkeys(_ports(files, path, path.rpartition("/")[0], _DEPTH))
+    return tuple(sorted(found, key=lambda port: (port.number, port.protocol)))
+
+
+def _ports(files: GuestFiles, path: str, prefix: str, depth: int) -> Iterator[Port]:
+    """Ports of one file and those it includes; relative includes are below the main file's directory."""
+    servers: list[bool] = []
+    """For each block around: whether it is a server that has not said where it listens."""
+    for directive, arguments, end in _directives(files.text(path) or ""):
+        if end == "{":
+            servers.append(directive == "server" and not arguments)
+        elif end == "}":
+            if servers and servers.pop():
+                yield Port(80, "tcp", printable(path))
+        elif directive == "listen" and arguments:
+            servers = [*servers[:-1], False]
+            yield from _listen(arguments, path)
+        elif directive == "include" and arguments and depth:
+            pattern = arguments[0] if arguments[0].startswith("/") else f"{prefix}/{arguments[0]}"
+            for included in _matching(files, pattern):
+                yield from _ports(files, included, prefix, depth - 1)
+
+
+def _directives(text: str) -> Iterator[tuple[str, list[str], str]]:
+    """Directive, arguments and what ends it: ``;``, ``{`` or ``}``."""
+    words: list[str] = []
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in ("{", "}", ";"):
+            yield (words[0] if words else ""), words[1:], token
+            words = []
+        elif not token.isspace() and not token.startswith("#"):
+            words.append(token.strip("\"'"))
+
+
+def _listen(arguments: list[str], path: str) -> Iterator[Port]:
+    address, *options = arguments
+    if address.startswith("unix:"):
+        return
+    found = _PORT.fullmatch(address)
+    number = int(found[1] or found[2]) if found else 80
+    yield Port(number, "udp" if "udp" in options or "quic" in options else "tcp", printable(path))
+
+
+def _matching(files: GuestFiles, pattern: str) -> list[str]:
+    """Files by a pattern in its last part, as in ``sites-enabled/*``; none for a link that leads nowhere."""
+    folder, _, name = pattern.rpartition("/")
+    if not any(mark in name for mark in "*?["):
+        return [pattern] if files.is_file(pattern) else []
+    return [
+        f"{folder}/{entry}"
+        for entry in files.names(folder)
+        if fnmatchcase(entry, name) and (name.startswith(".") or not entry.startswith("."))
+    ]

@@ -1,0 +1,29 @@
+"""``RuntimeDirectory=``: what systemd makes below /run before it starts a service (systemd.exec(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from converters.guest.accounts import Accounts
+from converters.guest.facts import Directory
+from converters.guest.files import printable
+from converters.guest.services.unit_tree import Unit
+from converters.guest.services.words import split_words
+
+
+def runtime_directories(units: Iterable[Unit], accounts: Accounts) -> tuple[Directory, ...]:
+    """The directories of started services, each owned by the service's user."""
+    return tuple(directory for unit in units for directory in _of_unit(unit, accounts))
+
+
+def _of_unit(unit: Unit, accounts: Accounts) -> Iterator[Directory]:
+    user = unit.settings.last("Service", "User", "root")
+    group = unit.settings.last("Service", "Group")
+    uid = accounts.uid(user)
+    gid = accounts.gid(group) if group else accounts.primary_gid(user)
+    mode = int(unit.settings.last("Service", "RuntimeDirectoryMode", "0755"), 8)
+    for value in unit.settings.all("Service", "RuntimeDirectory"):
+        for word in split_words(value):
+            # systemd's own are for the machine; a specifier in a name is rare enough to be left alone.
+            if "%" not in word and not word.startswith("systemd") and uid is not None and gid is not None:
+                yield Directory(f"/run/{word.partition(':')[0]}", mode, uid, gid, printable(unit.path))

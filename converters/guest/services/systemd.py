@@ -1,0 +1,131 @@
+"""The services a guest under systemd starts at boot: a walk over its units from ``default.target``."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from converters.guest.accounts import Accounts
+from converters.guest.facts import Role, Service
+from converters.guest.files import GuestFiles, printable
+from converters.guest.ports import service_ports
+from converters.guest.services.conditions import failing_condition
+from converters.guest.services.execution import Execution, Executions
+from converters.guest.services.foreground import Foreground, foreground
+from converters.guest.services.generators import generated_services, generated_wants
+from converters.guest.services.roles import platform_reason
+from converters.guest.services.sockets import NO, activated, socket_ports, sockets_by_service
+from converters.guest.services.sysv import script_service
+from converters.guest.services.unit_tree import Unit, UnitTree
+from converters.guest.services.words import expand_specifiers, split_words, unit_specifiers
+
+_PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Sockets")
+_ACTIVATORS = ("socket", "path")
+
+
+def find_systemd_services(
+    files: GuestFiles, accounts: Accounts, hostname: str, manager_environment: Mapping[str, str]
+) -> tuple[tuple[Service, ...], tuple[Unit, ...]]:
+    """The services that boot starts, by name, and the units they come from.
+
+    A service behind a socket or path unit counts as started: somebody's first connection starts it. One
+    behind a timer does not: it is a job.
+    """
+    tree = UnitTree(files)
+    units = started_units(files, tree)
+    executions = Executions(files, accounts, hostname, manager_environment)
+    sockets = sockets_by_service(units)
+    services = [
+        _service(files, executions.read(unit), unit, sockets.get(unit.name.full, ()))
+        for unit in units.values()
+        if unit.name.type == "service"
+        and not failing_condition(unit.settings, executions.specifiers(unit), files)
+    ]
+    scripts = generated_services(files, tree)
+    services += [script_service(name.removesuffix(".service"), path) for name, path in scripts.items()]
+    return tuple(sorted(services, key=lambda service: service.name)), tuple(units.values())
+
+
+def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:
+    """Every unit that a boot into ``default.target`` starts, by name; masked ones start nothing."""
+    generated = generated_wants(files, tree)
+    found: dict[str, Unit] = {}
+    waiting = deque(["default.target" if tree.exists("default.target") else "multi-user.target"])
+    asked: set[str] = set()
+    while waiting:
+        name = waiting.popleft()
+        if name in asked:
+            continue
+        asked.add(name)
+        unit = tree.load(name)
+        if unit is None or unit.name.full in found:
+            continue
+        found[unit.name.full] = unit
+        waiting += _pulled(unit, tree)
+        waiting += generated.get(unit.name.full, [])
+    return found
+
+
+def _pulled(unit: Unit, tree: UnitTree) -> list[str]:
+    names = [
+        name
+        for key in _PULLS
+        for value in unit.settings.all("Service" if key == "Sockets" else "Unit", key)
+        for name in split_words(value)
+    ]
+    for suffix in (".wants", ".requires", ".upholds"):
+        names += tree.linked(unit, suffix)
+    if unit.name.type in _ACTIVATORS:
+        names.append(activated(unit))
+    elif unit.name.type == "service" and unit.settings.last("Unit", "DefaultDependencies", "yes") not in NO:
+        names.append("sysinit.target")
+    specifiers = unit_specifiers(unit.name)
+    return [expand_specifiers(name, specifiers) for name in names]
+
+
+def _service(files: GuestFiles, execution: Execution, unit: Unit, sockets: tuple[Unit, ...]) -> Service:
+    reason = platform_reason(unit.name.stem) or _no_server(execution)
+    found = Foreground() if reason and not execution.commands else _foreground(files, execution)
+    ports = socket_ports(sockets) or service_ports(files, found.words, dict(execution.environment))
+    user = found.user or ("" if execution.commands and execution.commands[0].as_root else execution.user)
+    return Service(
+        name=printable(unit.name.stem),
+        unit=printable(unit.path),
+        role=Role.PLATFORM if reason else Role.APPLICATION,
+        reason=reason or "stays up, and is none of the machine's own services",
+        command=found.words,
+        user=user,
+        group=execution.group if user else "",
+        working_directory=execution.working_directory,
+        environment=execution.environment,
+        stop_signal=found.stop_signal or execution.stop_signal,
+        ports=ports,
+        notes=execution.notes + found.notes + _socket_notes(sockets),
+    )
+
+
+def _no_server(execution: Execution) -> str:
+    """Why a unit is not something that stays up and serves; empty when it may be."""
+    if not execution.commands:
+        return "has no command to start"
+    match execution.type:
+        case "oneshot":
+            return "does its work once and ends"
+        case "dbus":
+            return "answers on the machine's message bus only"
+        case _:
+            return ""
+
+
+def _foreground(files: GuestFiles, execution: Execution) -> Foreground:
+    if not execution.commands:
+        return Foreground()
+    words = execution.commands[0].words
+    return foreground(files, words) if execution.type == "forking" else Foreground(words)
+
+
+def _socket_notes(sockets: tuple[Unit, ...]) -> tuple[str, ...]:
+    names = ", ".join(socket.name.full for socket in sockets)
+    return (
+        (f"systemd opens its socket ({names}): in a container it has to listen by itself.",) if names else ()
+    )
