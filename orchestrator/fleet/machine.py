@@ -1,0 +1,204 @@
+"""The whole fleet's jobs, and who is begun next: events in, instructions out. Pure: no clock, no network.
+
+It owns the slots: a job keeps one convert slot of one worker from its admission until its conversion ends, so
+a snapshot is never made for a VM that nobody can read yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from orchestrator.fleet.admission import Budgets, Candidate, Usage, admit
+from orchestrator.fleet.states import (
+    Admitted,
+    Cancel,
+    Drain,
+    Failure,
+    Hold,
+    Instruction,
+    Job,
+    JobEvent,
+    JobState,
+    Mode,
+    Record,
+    Rules,
+    Stage,
+    StageDone,
+    StageFailed,
+    Tick,
+    WorkerLost,
+)
+from orchestrator.fleet.steps import advance
+from orchestrator.fleet.view import BudgetUse
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    """A Dask worker that can convert ``slots`` VMs at one time."""
+
+    worker: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A person asks to stop: the first time it drains, the second it cancels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """The system asks to stop: cancel at once."""
+
+
+FleetEvent = StageDone | StageFailed | WorkerJoined | WorkerLost | Interrupted | Terminated | Tick
+
+_EXPORTING = (Stage.SNAPSHOT, Stage.EXPORT, Stage.DOWNLOAD)
+
+
+class Fleet:
+    """All jobs of a run. ``handle`` is the only thing that changes it."""
+
+    def __init__(self, candidates: Iterable[Candidate], budgets: Budgets, rules: Rules) -> None:
+        self.candidates = {candidate.job: candidate for candidate in candidates}
+        self.jobs = {job: Job(job) for job in self.candidates}
+        self.workers: dict[str, int] = {}
+        """Convert slots by worker."""
+        self.mode = Mode.RUN
+        self._budgets = budgets
+        self._rules = rules
+        # Begun and not over, or left behind with a snapshot: few, where all jobs may be thousands.
+        self._active: dict[str, None] = {}
+        self._retrying: dict[str, None] = {}
+        self._queued: dict[str, None] = dict.fromkeys(self.jobs)
+
+    def handle(self, event: FleetEvent, now: float) -> tuple[Instruction, ...]:
+        """What has to be done after the event, in this order; ``now`` as in ``steps.advance``."""
+        instructions: list[Instruction] = []
+        match event:
+            case StageDone() | StageFailed():
+                instructions += self._advance(event.job, event, now)
+            case WorkerJoined(worker, slots):
+                self.workers[worker] = slots
+            case WorkerLost(worker):
+                self.workers.pop(worker, None)
+                instructions += self._advance_all(self._active, event, now)
+            case Interrupted():
+                instructions += self._stop(Mode.DRAIN if self.mode is Mode.RUN else Mode.CANCEL, now)
+            case Terminated():
+                instructions += self._stop(Mode.CANCEL, now)
+            case Tick():
+                instructions += self._advance_all((*self._active, *self._retrying), event, now)
+            case _:
+                assert_never(event)
+        if self.mode is Mode.RUN:
+            instructions += self._admit(now)
+        return tuple(instructions)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every job is in a final state."""
+        return not self._queued and all(self.jobs[job].state.final for job in self._active)
+
+    def next_tick(self) -> float | None:
+        """When ``Tick`` has something to do next; None: not before another event."""
+        times = [
+            time
+            for job in (*self._active, *self._retrying)
+            for time in (self.jobs[job].due, self.jobs[job].release_due)
+            if time is not None
+        ]
+        return min(times, default=None)
+
+    def usage(self) -> Usage:
+        """What the jobs take of the budgets now."""
+        usage = Usage()
+        for identifier in self._active:
+            job, candidate = self.jobs[identifier], self.candidates[identifier]
+            usage.jobs += bool(job.worker)
+            if job.stage in _EXPORTING:
+                usage.add_export(candidate)
+            if job.hold is not Hold.NONE:
+                usage.add_snapshot(candidate)
+        return usage
+
+    def budgets(self) -> tuple[BudgetUse, ...]:
+        """The same for people, those budgets that are in use."""
+        usage, limits = self.usage(), self._budgets
+        slots = sum(self.workers.values())
+        limit = slots if limits.jobs is None else min(slots, limits.jobs)
+        return (
+            BudgetUse("slots", "", usage.jobs, limit),
+            BudgetUse("vcenter disks", "", usage.vcenter_disks, limits.vcenter_disks),
+            *(
+                BudgetUse("host disks", host, used, limits.host_disks)
+                for host, used in sorted(usage.host_disks.items())
+            ),
+            *(
+                BudgetUse("datastore snapshots", datastore, used, limits.datastore_snapshots)
+                for datastore, used in sorted(usage.datastore_snapshots.items())
+            ),
+        )
+
+    def _advance(self, identifier: str, event: JobEvent, now: float) -> tuple[Instruction, ...]:
+        job, instructions = advance(self.jobs[identifier], event, now, self._rules, self.mode)
+        self.jobs[identifier] = job
+        self._queued.pop(identifier, None)
+        self._active.pop(identifier, None)
+        self._retrying.pop(identifier, None)
+        if job.state is JobState.QUEUED:
+            self._queued[identifier] = None
+            if job.due is not None:
+                self._retrying[identifier] = None
+        elif not job.state.final or job.hold is Hold.LEFT:
+            self._active[identifier] = None
+        return instructions
+
+    def _advance_all(self, jobs: Iterable[str], event: JobEvent, now: float) -> list[Instruction]:
+        return [done for job in tuple(jobs) for done in self._advance(job, event, now)]
+
+    def _stop(self, mode: Mode, now: float) -> list[Instruction]:
+        self.mode = mode
+        event: JobEvent = Drain() if mode is Mode.DRAIN else Cancel()
+        return self._advance_all((*self._queued, *self._active), event, now)
+
+    def _admit(self, now: float) -> list[Instruction]:
+        free = self._free_slots()
+        if not free or not self._queued:
+            return []
+        ready = [self.candidates[job] for job in self._queued if job not in self._retrying]
+        admitted = admit(ready, self.usage(), self._budgets, sum(free.values()))
+        instructions: list[Instruction] = []
+        for candidate in admitted:
+            worker = max(sorted(free), key=lambda address: free[address])
+            free[worker] -= 1
+            instructions += self._advance(candidate.job, Admitted(worker), now)
+        if ready and not admitted and all(self.jobs[job].state.final for job in self._active):
+            instructions += self._give_up(ready)
+        return instructions
+
+    def _free_slots(self) -> dict[str, int]:
+        free = dict(self.workers)
+        for job in self._active:
+            worker = self.jobs[job].worker
+            if worker in free:
+                free[worker] -= 1
+        return {worker: slots for worker, slots in free.items() if slots > 0}
+
+    def _give_up(self, blocked: Iterable[Candidate]) -> list[Instruction]:
+        """Nothing is in work, and they still do not fit: snapshots left behind use up the budgets."""
+        instructions: list[Instruction] = []
+        for candidate in blocked:
+            stores = ", ".join(candidate.datastores)
+            failure = Failure(
+                "datastore-budget",
+                f"no snapshot is made on {stores}: snapshots that could not be removed use up its budget",
+                "remove them (`orchestrate sweep`), then run again",
+            )
+            job = Job(candidate.job, JobState.FAILED, self.jobs[candidate.job].attempt, failure=failure)
+            self.jobs[candidate.job] = job
+            del self._queued[candidate.job]
+            self._retrying.pop(candidate.job, None)
+            instructions.append(Record(job))
+        return instructions

@@ -1,0 +1,333 @@
+"""The fleet's machine under any order of events, and under the orders that matter most."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.fleet.admission import Budgets, Candidate
+from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, Terminated, WorkerJoined
+from orchestrator.fleet.states import (
+    Abandon,
+    Failure,
+    Hold,
+    Instruction,
+    JobState,
+    Record,
+    Rules,
+    Stage,
+    StageDone,
+    StageFailed,
+    Start,
+    Tick,
+    WorkerLost,
+)
+
+RULES = Rules(max_attempts=3, max_releases=3, backoff_base=5)
+TRANSIENT = Failure("stream", "the connection was cut", retryable=True)
+FATAL = Failure("no-linux", "no Linux on the disk")
+REFUSED = Failure("snapshot-refused", "the datastore is full", untouched=True)
+
+
+class World:
+    """Carries out instructions in memory, in any order, and complains about what must not be."""
+
+    def __init__(self, fleet: Fleet, budgets: Budgets) -> None:
+        self.fleet = fleet
+        self.budgets = budgets
+        self.now = 0.0
+        self.in_flight: list[Start] = []
+        self.snapshots: set[str] = set()
+        self.ever_snapshotted: set[str] = set()
+        self.seen: set[tuple[str, Stage, int]] = set()
+        self.finals: dict[str, JobState] = {}
+        self.attempts: Counter[str] = Counter()
+
+    def send(self, event: FleetEvent) -> tuple[Instruction, ...]:
+        instructions = self.fleet.handle(event, self.now)
+        for instruction in instructions:
+            match instruction:
+                case Record(job):
+                    assert job.id not in self.finals, "a final state changed"
+                    if job.state.final:
+                        self.finals[job.id] = job.state
+                case Start(job=identifier, stage=stage, attempt=attempt, worker=worker):
+                    assert (identifier, stage, attempt) not in self.seen, "the same task twice"
+                    self.seen.add((identifier, stage, attempt))
+                    self.in_flight.append(instruction)
+                    if stage is Stage.SNAPSHOT:
+                        assert identifier not in self.snapshots, "a second snapshot on one VM"
+                        self.attempts[identifier] += 1
+                    if stage in (Stage.DOWNLOAD, Stage.CONVERT):
+                        assert worker in self.fleet.workers
+                case Abandon(job=identifier, attempt=attempt):
+                    self.in_flight = [
+                        start
+                        for start in self.in_flight
+                        if start.job != identifier
+                        or start.stage not in (Stage.DOWNLOAD, Stage.CONVERT)
+                        or start.attempt > attempt
+                    ]
+        self.check_budgets()
+        return instructions
+
+    def check_budgets(self) -> None:
+        usage = self.fleet.usage()
+        for identifier in self.snapshots:
+            assert self.fleet.jobs[identifier].hold is not Hold.NONE, "a snapshot that nobody knows of"
+        for host, used in usage.host_disks.items():
+            assert used <= max(self.budgets.host_disks, self.largest(host))
+        assert all(used <= self.budgets.datastore_snapshots for used in usage.datastore_snapshots.values())
+        per_worker = Counter(job.worker for job in self.fleet.jobs.values() if job.worker)
+        assert all(used <= self.fleet.workers.get(worker, used) for worker, used in per_worker.items())
+        assert all(job.attempt <= RULES.max_attempts for job in self.fleet.jobs.values())
+
+    def largest(self, host: str) -> int:
+        return max((c.disks for c in self.fleet.candidates.values() if c.host == host), default=0)
+
+    def answer(self, start: Start, failure: Failure | None) -> None:
+        self.in_flight.remove(start)
+        if failure is None or (start.stage is Stage.SNAPSHOT and not failure.untouched):
+            # A snapshot whose call failed half-way may be there all the same.
+            if start.stage is Stage.SNAPSHOT:
+                self.snapshots.add(start.job)
+                self.ever_snapshotted.add(start.job)
+            if start.stage is Stage.RELEASE:
+                self.snapshots.discard(start.job)
+        if failure is None:
+            self.send(StageDone(start.job, start.stage, start.attempt))
+        else:
+            self.send(StageFailed(start.job, start.stage, start.attempt, failure))
+
+    def finish(self) -> None:
+        """Let everything that is in flight end well, and time pass, until nothing moves."""
+        for _ in range(10_000):
+            if self.in_flight:
+                self.answer(self.in_flight[0], None)
+            elif (tick := self.fleet.next_tick()) is not None:
+                self.now = max(self.now, tick)
+                self.send(Tick())
+            else:
+                return
+        raise AssertionError("the fleet never comes to rest")
+
+
+def fleet_of(count: int, budgets: Budgets) -> Fleet:
+    candidates = (
+        Candidate(f"j{n}", f"host-{n % 2}", 1 + n % 3, (f"ds-{n % 2}",), size=n * 10) for n in range(count)
+    )
+    return Fleet(candidates, budgets, RULES)
+
+
+interrupts: st.SearchStrategy[FleetEvent] = st.sampled_from([Interrupted(), Terminated()])
+failures = st.sampled_from([None, None, None, TRANSIENT, FATAL, REFUSED])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_order_of_events_loses_no_job_and_leaves_no_snapshot(data: st.DataObject) -> None:
+    budgets = Budgets(host_disks=3, vcenter_disks=5, datastore_snapshots=2)
+    world = World(fleet_of(data.draw(st.integers(1, 7)), budgets), budgets)
+    joined = 0
+    for _ in range(data.draw(st.integers(0, 60))):
+        choice = data.draw(st.sampled_from(["answer"] * 6 + ["join", "lose", "tick", "interrupt", "late"]))
+        if choice == "answer" and world.in_flight:
+            start = data.draw(st.sampled_from(world.in_flight))
+            failure = data.draw(failures)
+            if failure is REFUSED and start.stage is not Stage.SNAPSHOT:
+                failure = FATAL
+            world.answer(start, failure)
+        elif choice == "join" and joined < 4:
+            joined += 1
+            world.send(WorkerJoined(f"tcp://w{joined}", data.draw(st.integers(1, 2))))
+        elif choice == "lose" and world.fleet.workers:
+            world.send(WorkerLost(data.draw(st.sampled_from(sorted(world.fleet.workers)))))
+        elif choice == "tick":
+            world.now += data.draw(st.floats(0, 30))
+            world.send(Tick())
+        elif choice == "interrupt" and data.draw(st.integers(0, 9)) == 0:
+            world.send(data.draw(interrupts))
+        elif choice == "late" and world.seen:
+            job, stage, attempt = data.draw(st.sampled_from(sorted(world.seen)))
+            if not any((s.job, s.stage, s.attempt) == (job, stage, attempt) for s in world.in_flight):
+                world.send(StageDone(job, stage, attempt))
+    world.send(WorkerJoined("tcp://last", 2))
+    world.finish()
+    assert world.fleet.ended
+    assert set(world.finals) == set(world.fleet.jobs)
+    left = {job for job, state in world.fleet.jobs.items() if state.hold is Hold.LEFT}
+    assert world.snapshots <= left
+    assert world.fleet.usage().jobs == 0
+
+
+def run_until(world: World, stage: Stage, job: str = "j0") -> Start:
+    """Answer well until the job's ``stage`` is in flight."""
+    while True:
+        for start in world.in_flight:
+            if (start.job, start.stage) == (job, stage):
+                return start
+        world.answer(world.in_flight[0], None)
+
+
+def one_job(*, disks: int = 1) -> World:
+    budgets = Budgets()
+    world = World(Fleet([Candidate("j0", "host", disks, ("ds",), 1)], budgets, RULES), budgets)
+    world.send(WorkerJoined("tcp://w1", 1))
+    return world
+
+
+def test_the_snapshot_is_released_beside_the_conversion() -> None:
+    world = one_job()
+    world.answer(run_until(world, Stage.DOWNLOAD), None)
+    assert {start.stage for start in world.in_flight} == {Stage.CONVERT, Stage.RELEASE}
+
+
+def test_no_snapshot_is_made_before_there_is_a_worker() -> None:
+    fleet = fleet_of(3, Budgets())
+    assert fleet.handle(Tick(), 0) == ()
+    assert len([i for i in fleet.handle(WorkerJoined("w", 1), 0) if isinstance(i, Start)]) == 1
+
+
+def test_what_is_written_down_comes_before_what_is_begun() -> None:
+    instructions = one_job().send(WorkerJoined("tcp://w2", 1))
+    assert instructions == ()
+    first, second = fleet_of(1, Budgets()).handle(WorkerJoined("w", 1), 0)
+    assert isinstance(first, Record) and first.job.state is JobState.SNAPSHOTTING
+    assert second == Start("j0", Stage.SNAPSHOT, 1)
+
+
+def test_a_failed_conversion_is_repeated_on_the_same_scratch_without_a_second_snapshot() -> None:
+    world = one_job()
+    convert = run_until(world, Stage.CONVERT)
+    world.answer(convert, TRANSIENT)
+    world.answer(run_until(world, Stage.RELEASE), None)
+    assert world.in_flight == []
+    world.now = 5
+    world.send(Tick())
+    assert world.in_flight == [Start("j0", Stage.CONVERT, 2, convert.worker)]
+    world.finish()
+    assert world.finals == {"j0": JobState.DONE}
+    assert world.attempts["j0"] == 1
+
+
+def test_a_lost_worker_costs_a_fresh_attempt_with_its_own_snapshot() -> None:
+    world = one_job()
+    convert = run_until(world, Stage.CONVERT)
+    instructions = world.send(WorkerLost(convert.worker))
+    assert Abandon("j0", 1, convert.worker) in instructions
+    world.send(WorkerJoined("tcp://w2", 1))
+    world.finish()
+    assert world.finals == {"j0": JobState.DONE}
+    assert world.attempts["j0"] == 2
+
+
+def test_the_late_result_of_a_lost_worker_changes_nothing() -> None:
+    world = one_job()
+    convert = run_until(world, Stage.CONVERT)
+    world.send(WorkerLost(convert.worker))
+    before = world.fleet.jobs["j0"]
+    assert world.send(StageDone("j0", Stage.CONVERT, 1)) == ()
+    assert world.fleet.jobs["j0"] == before
+
+
+def test_a_worker_lost_during_the_snapshot_waits_for_vcenter_before_it_releases() -> None:
+    world = one_job()
+    snapshot = run_until(world, Stage.SNAPSHOT)
+    world.send(WorkerLost("tcp://w1"))
+    assert world.in_flight == [snapshot]
+    world.answer(snapshot, None)
+    assert [start.stage for start in world.in_flight] == [Stage.RELEASE]
+
+
+def test_a_job_fails_after_its_last_attempt_and_is_released() -> None:
+    world = one_job()
+    for _ in range(RULES.max_attempts):
+        world.answer(run_until(world, Stage.DOWNLOAD), TRANSIENT)
+        world.answer(run_until(world, Stage.RELEASE), None)
+        world.now += 1000
+        world.send(Tick())
+    assert world.finals == {"j0": JobState.FAILED}
+    assert world.fleet.jobs["j0"].failure == TRANSIENT
+    assert not world.snapshots
+
+
+def test_an_error_that_a_retry_cannot_mend_is_not_retried() -> None:
+    world = one_job()
+    world.answer(run_until(world, Stage.CONVERT), FATAL)
+    world.finish()
+    assert world.finals == {"j0": JobState.FAILED}
+    assert world.attempts["j0"] == 1
+
+
+def test_a_refused_snapshot_leaves_nothing_to_release() -> None:
+    world = one_job()
+    world.answer(run_until(world, Stage.SNAPSHOT), REFUSED)
+    assert world.in_flight == []
+    assert world.finals == {"j0": JobState.FAILED}
+
+
+def test_a_snapshot_call_that_failed_half_way_is_followed_by_a_release() -> None:
+    world = one_job()
+    world.answer(run_until(world, Stage.SNAPSHOT), FATAL)
+    assert [start.stage for start in world.in_flight] == [Stage.RELEASE]
+    world.finish()
+    assert world.finals == {"j0": JobState.FAILED}
+
+
+def test_a_snapshot_that_cannot_be_removed_is_known_and_keeps_its_budget() -> None:
+    budgets = Budgets(datastore_snapshots=1)
+    candidates = [Candidate(f"j{n}", "host", 1, ("ds",), 10 - n) for n in range(2)]
+    world = World(Fleet(candidates, budgets, RULES), budgets)
+    world.send(WorkerJoined("w", 2))
+    stuck = Failure("removal", "the file is locked")
+    world.answer(run_until(world, Stage.RELEASE), stuck)
+    world.finish()
+    assert world.fleet.jobs["j0"].hold is Hold.LEFT
+    assert world.finals == {"j0": JobState.DONE, "j1": JobState.FAILED}
+    failure = world.fleet.jobs["j1"].failure
+    assert failure is not None and "sweep" in failure.hint
+
+
+def test_a_removal_is_tried_again_before_it_is_given_up() -> None:
+    world = one_job()
+    busy = Failure("removal", "another task is in progress", retryable=True)
+    for _ in range(RULES.max_releases):
+        world.answer(run_until(world, Stage.RELEASE), busy)
+        world.now += 1000
+        world.send(Tick())
+    world.finish()
+    assert world.fleet.jobs["j0"].hold is Hold.LEFT
+    assert len([stage for _, stage, _ in world.seen if stage is Stage.RELEASE]) == RULES.max_releases
+
+
+def test_one_interrupt_ends_what_is_begun_and_begins_nothing() -> None:
+    budgets = Budgets()
+    world = World(fleet_of(3, budgets), budgets)
+    world.send(WorkerJoined("w", 1))
+    world.send(Interrupted())
+    world.finish()
+    assert Counter(world.finals.values()) == {JobState.DONE: 1, JobState.CANCELLED: 2}
+
+
+@pytest.mark.parametrize("stage", [Stage.SNAPSHOT, Stage.EXPORT, Stage.DOWNLOAD, Stage.CONVERT])
+@pytest.mark.parametrize("stop", [(Interrupted(), Interrupted()), (Terminated(),)], ids=["twice", "SIGTERM"])
+def test_a_cancelled_job_is_released_at_every_stage(stage: Stage, stop: tuple[FleetEvent, ...]) -> None:
+    world = one_job()
+    run_until(world, stage)
+    for event in stop:
+        world.send(event)
+    world.finish()
+    assert world.finals == {"j0": JobState.CANCELLED}
+    assert world.ever_snapshotted == {"j0"} and not world.snapshots
+
+
+def test_a_manifest_on_its_way_is_waited_for() -> None:
+    world = one_job()
+    publish = run_until(world, Stage.PUBLISH)
+    world.send(Terminated())
+    world.answer(publish, None)
+    world.finish()
+    assert world.finals == {"j0": JobState.DONE}
