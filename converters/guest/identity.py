@@ -56,7 +56,8 @@ def detect_init(files: GuestFiles) -> str:
     program = (files.real_path("/sbin/init") or "").rpartition("/")[2]
     if program == "systemd":
         return "systemd"
-    if not program and (files.is_file("/usr/lib/systemd/systemd") or files.is_file("/lib/systemd/systemd")):
+    systemd = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/etc/systemd/system")
+    if not program and any(files.entry(path) for path in systemd):
         return "systemd"
     # Upstart keeps an /etc/init.d for SysV scripts, so it is asked for first.
     if files.is_file("/etc/init/rc.conf") or files.is_file("/etc/init/rc-sysinit.conf"):

@@ -44,5 +44,7 @@ def _program(words: tuple[str, ...]) -> str:
     name = words[0] if words else ""
     if name.rpartition("/")[2] in ("sh", "bash", "dash") and (found := _EXEC.search(words[-1])):
         name = found[1]
+    if name.rpartition("/")[2] == "busybox":
+        return " ".join(("busybox", *words[1:2]))
     short = re.sub(r"[\d.]+$", "", name.rpartition("/")[2])
     return _WRAPPERS.get(short, short)

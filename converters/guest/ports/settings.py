@@ -52,6 +52,8 @@ DAEMONS: Mapping[str, Daemon] = {
     ),
     "memcached": Daemon(11211, r"-p\s+(\d+)", ("/etc/memcached.conf",), r"-p ?(\d+)"),
     "mosquitto": Daemon(1883, r"(?:listener|port)\s+(\d+)", ("/etc/mosquitto/conf.d/*.conf",), many=True),
+    "lighttpd": Daemon(80, r"server\.port\s*=\s*(\d+)", ("/etc/lighttpd/lighttpd.conf",)),
+    "busybox httpd": Daemon(80, r"port\s+(\d+)", (), r"-p (?:\S*:)?(\d+)"),
     "haproxy": Daemon(0, r"bind\s+[^\s:]*:(\d+)", (), many=True),
     "sshd": Daemon(22, r"Port\s+(\d+)", ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"), many=True),
 }

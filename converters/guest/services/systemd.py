@@ -42,7 +42,7 @@ def find_systemd_services(
         and not failing_condition(unit.settings, executions.specifiers(unit), files)
     ]
     scripts = generated_services(files, tree)
-    services += [script_service(name.removesuffix(".service"), path) for name, path in scripts.items()]
+    services += [script_service(files, name.removesuffix(".service"), path) for name, path in scripts.items()]
     return tuple(sorted(services, key=lambda service: service.name)), tuple(units.values())
 
 

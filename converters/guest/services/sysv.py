@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from converters.guest.facts import Role, Service
 from converters.guest.files import GuestFiles, printable
+from converters.guest.identity import SERVICE_PATH
+from converters.guest.ports import service_ports
+from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.roles import platform_reason
 
 _RUNLEVEL_FOLDERS = ("/etc/rc{}.d", "/etc/rc.d/rc{}.d", "/etc/init.d/rc{}.d")
 _START_LINK = re.compile(r"S\d\d(.+)")
 _DEFAULT_RUNLEVEL = re.compile(r"^[^#:]*:(\d):initdefault:", re.MULTILINE)
 _DEBIAN_RUNLEVEL = "2"
-_SCRIPT_NOTE = "Its SysV script is not taken apart: the command that stays in the foreground is not known."
+_SCRIPT_NOTE = (
+    "Its SysV script does not name its daemon: the command that stays in the foreground is not known."
+)
+_VARIABLE = re.compile(r"^(DAEMON\w*|NAME)=(\"[^\"\n]*\"|'[^'\n]*'|[^\s;#]*)", re.MULTILINE)
+_REFERENCE = re.compile(r"\$\{?(\w+)\}?")
 
 
 def enabled_scripts(files: GuestFiles, runlevels: Sequence[str]) -> dict[str, str]:
@@ -36,20 +44,41 @@ def default_runlevel(files: GuestFiles) -> str:
     return found[1] if found else _DEBIAN_RUNLEVEL
 
 
-def script_service(name: str, path: str) -> Service:
-    """A service known by its script alone."""
+def script_service(files: GuestFiles, name: str, path: str) -> Service:
+    """A service as far as its script tells: what it runs, and how that stays in the foreground."""
     reason = platform_reason(name)
+    words = _daemon_command(files, name, path)
+    found = foreground(files, words) if words else Foreground(notes=(_SCRIPT_NOTE,))
     return Service(
         name=printable(name),
         unit=printable(path),
         role=Role.PLATFORM if reason else Role.APPLICATION,
         reason=reason or "a SysV script that is not one of the machine's own",
-        command=(),
-        notes=(_SCRIPT_NOTE,),
+        command=found.words,
+        user=found.user,
+        environment=(("PATH", SERVICE_PATH),),
+        stop_signal=found.stop_signal or "SIGTERM",
+        ports=service_ports(files, found.words, {}),
+        notes=found.notes,
     )
+
+
+def _daemon_command(files: GuestFiles, name: str, path: str) -> tuple[str, ...]:
+    """The command line that the script's variables name, by Debian's convention; empty when they do not.
+
+    ``DAEMON`` is the program, ``DAEMON_OPTS`` or ``DAEMON_ARGS`` its arguments; /etc/default overrides them.
+    """
+    variables: dict[str, str] = {}
+    for text in (files.text(path), files.text(f"/etc/default/{name}")):
+        for found in _VARIABLE.finditer(text or ""):
+            value = _REFERENCE.sub(lambda name: variables.get(name[1], name[0]), found[2].strip("\"'"))
+            variables[found[1]] = value
+    line = " ".join(variables.get(key, "") for key in ("DAEMON", "DAEMON_OPTS", "DAEMON_ARGS")).strip()
+    # What is still to be expanded, or computed, only a shell knows.
+    return () if not variables.get("DAEMON") or "$" in line or "`" in line else tuple(shlex.split(line))
 
 
 def find_sysv_services(files: GuestFiles) -> tuple[Service, ...]:
     """The services of the default runlevel."""
     scripts = enabled_scripts(files, (default_runlevel(files),))
-    return tuple(script_service(name, path) for name, path in scripts.items())
+    return tuple(script_service(files, name, path) for name, path in scripts.items())

@@ -54,8 +54,9 @@ class _Place:
 class _Fragment:
     name: str
     path: str
-    """Empty when the unit is masked."""
+    """Empty when no file defines the unit."""
     aliases: frozenset[str]
+    masked: bool = False
 
 
 class UnitTree:
@@ -76,9 +77,9 @@ class UnitTree:
     def load(self, name: str) -> Unit | None:
         """The unit of that name; None when there is none, or it is masked."""
         fragment = self._find(name, frozenset())
-        if fragment is None or not fragment.path:
+        if fragment is None or fragment.masked:
             return None
-        text = self._files.text(fragment.path)
+        text = self._files.text(fragment.path) if fragment.path else ""
         if text is None:
             return None
         assignments = parse_unit(text)
@@ -105,11 +106,13 @@ class UnitTree:
         for wanted in (name, UnitName(name).template):
             if wanted in self._units and len(seen) < _LINKS:
                 return self._follow(name, self._units[wanted], seen)
-        return None
+        # A target without a file, as on systems put together by hand, still pulls what its directory names.
+        implied = name.endswith(".target") and f"{name}.wants" in self._folders
+        return _Fragment(name, "", seen) if implied else None
 
     def _follow(self, name: str, place: _Place, seen: frozenset[str]) -> _Fragment | None:
         if place.masked:
-            return _Fragment(name, "", seen)
+            return _Fragment(name, "", seen, masked=True)
         if place.entry.kind is Kind.FILE:
             return _Fragment(name, place.path, seen)
         base = place.entry.target.decode("utf-8", "surrogateescape").rpartition("/")[2]
