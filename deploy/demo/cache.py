@@ -7,9 +7,12 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_KEPT_SECONDS = 7 * 24 * 3600.0
 
 
 def folder() -> Path:
@@ -38,11 +41,13 @@ def digest(*parts: str | bytes | Path) -> str:
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder for ``kind`` and ``key``, filled by ``make`` when it does not exist yet.
 
-    Whoever comes second while it is being made waits; what fails leaves nothing. Older keys of the kind go.
+    Whoever comes second while it is being made waits; what fails leaves nothing. Other keys of the kind go when
+    nobody has asked for them for a week: another checkout may use them.
     """
     home = folder() / kind
     target = home / key
     if target.is_dir():
+        os.utime(target)
         return target
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home / ".lock"):
@@ -54,9 +59,9 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             work.rename(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        for old in home.iterdir():
-            if old != target and old.is_dir():
-                shutil.rmtree(old, ignore_errors=True)
+        for other in home.iterdir():
+            if other.is_dir() and time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
     return target
 
 
