@@ -20,9 +20,9 @@ class Attributes:
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
         self._buffer = ctypes.create_string_buffer(metadata.superblock.block_size)
-        # One security policy puts the same bytes into thousands of inodes, and small inodes share blocks.
+        # One security policy puts the same bytes into thousands of inodes.
         self._parse_area = lru_cache(1024)(xattr.parse_area)
-        self._parse_block = lru_cache(256)(self._read_block)
+        self._parse_block = lru_cache(256)(xattr.parse_block)
 
     def of(self, inode: Inode) -> tuple[tuple[bytes, bytes], ...]:
         """Extended attributes as getxattr(2) gives them, by full name, sorted.
@@ -59,14 +59,13 @@ class Attributes:
 
     def _stored(self, inode: Inode) -> tuple[xattr.Attribute, ...]:
         stored = self._parse_area(inode.xattr_area) if inode.xattr_area else ()
-        return stored + self._parse_block(inode.xattr_block) if inode.xattr_block else stored
-
-    def _read_block(self, number: int) -> tuple[xattr.Attribute, ...]:
+        if not inode.xattr_block:
+            return stored
         metadata = self._metadata
         # The checksum covers the block's number, not the inode's: many inodes may share the block.
-        code = metadata.library.ext2fs_read_ext_attr3(metadata.handle, number, self._buffer, 0)
-        metadata.channel.check(code, f"extended attributes at disk block {number}")
-        return xattr.parse_block(self._buffer.raw)
+        code = metadata.library.ext2fs_read_ext_attr3(metadata.handle, inode.xattr_block, self._buffer, 0)
+        metadata.channel.check(code, f"its extended attributes at disk block {inode.xattr_block}")
+        return stored + self._parse_block(self._buffer.raw)
 
     def _value(self, attribute: xattr.Attribute) -> bytes:
         """The value, from an inode of its own where it is stored so (``ea_inode``)."""

@@ -91,6 +91,13 @@ class Channel:
         if code:
             raise FilesystemError(f"{what}: {library.message(code)}")
 
+    def close(self) -> None:
+        """Forget what was read; the library must have let go of the channel before."""
+        self._chunks.clear()
+        # The callbacks hold this object, and would keep it until the next collection of cycles.
+        self._manager = library.IoManager()
+        self._channel = library.IoChannel()
+
     def _chunk(self, index: int) -> bytes:
         chunk = self._chunks.get(index)
         if chunk is not None:

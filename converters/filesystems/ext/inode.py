@@ -11,7 +11,7 @@ from converters.filesystems.base import Kind
 from converters.filesystems.ext.superblock import WIDE, Superblock
 
 GOOD_OLD_SIZE = 128
-EA_MAGIC = 0xEA020000
+_XATTR_MAGIC = b"\x00\x00\x02\xea"
 
 ENCRYPTED = 0x800
 EXTENTS = 0x80000
@@ -19,10 +19,9 @@ EA_INODE = 0x200000
 INLINE_DATA = 0x10000000
 
 _BASE = struct.Struct("<HHII4xi4xHHII4x60s4xII4xHHHH4x")
-_EXTRA_SIZE = struct.Struct("<H")
-_U32 = struct.Struct("<I")
-_EXTRA_MTIME = GOOD_OLD_SIZE + 8
-_DEFAULT_EXTRA = 32
+_EXTRA = struct.Struct("<H6xI")
+"""From byte 128: how many bytes are in use from there, nanoseconds and high bits of the modification time."""
+_SECOND = 1_000_000_000
 
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
@@ -80,7 +79,7 @@ def decode(raw: bytes, number: int, superblock: Superblock) -> Inode:
         FilesystemError: not in use, or a field has no meaning.
     """
     # fmt: off
-    (mode, uid, size, atime, mtime, gid, nlink, sectors, flags, block, xattr_block, size_high,
+    (mode, uid, size, atime, seconds, gid, nlink, sectors, flags, block, xattr_block, size_high,
      sectors_high, xattr_block_high, uid_high, gid_high) = _BASE.unpack_from(raw)
     # fmt: on
     kind = _KINDS.get(mode & 0o170000)
@@ -92,32 +91,30 @@ def decode(raw: bytes, number: int, superblock: Superblock) -> Inode:
             raise FilesystemError(f"inode {number} has a negative size")
     if superblock.incompat & WIDE:
         xattr_block |= xattr_block_high << 32
-    nanoseconds, area = 0, b""
+    mtime_ns, area = seconds * _SECOND, b""
     if len(raw) > GOOD_OLD_SIZE:
-        (extra_size,) = _EXTRA_SIZE.unpack_from(raw, GOOD_OLD_SIZE)
-        if extra_size & 3 or GOOD_OLD_SIZE + extra_size > len(raw):
-            raise FilesystemError(f"inode {number} says that it is {GOOD_OLD_SIZE + extra_size} bytes long")
-        # An inode that never used its extra space is read as if it had the usual one (__ext4_iget).
-        if GOOD_OLD_SIZE + (extra_size or _DEFAULT_EXTRA) >= _EXTRA_MTIME + 4:
-            (extra,) = _U32.unpack_from(raw, _EXTRA_MTIME)
-            mtime += (extra & 3) << 32
-            nanoseconds = extra >> 2
+        extra_size, extra = _EXTRA.unpack_from(raw, GOOD_OLD_SIZE)
         start = GOOD_OLD_SIZE + extra_size
-        if extra_size and start + 4 <= len(raw) and _U32.unpack_from(raw, start)[0] == EA_MAGIC:
+        if extra_size & 3 or start > len(raw):
+            raise FilesystemError(f"inode {number} says that it is {start} bytes long")
+        # An inode that never used its extra space is read as if it had the usual one (__ext4_iget).
+        if extra_size >= _EXTRA.size or not extra_size:
+            mtime_ns += ((extra & 3) << 32) * _SECOND + (extra >> 2)
+        if extra_size and raw[start : start + 4] == _XATTR_MAGIC:
             area = raw[start + 4 :]
     return Inode(
-        number=number,
-        kind=kind,
-        mode=mode & 0o7777,
-        uid=uid | uid_high << 16,
-        gid=gid | gid_high << 16,
-        size=size,
-        atime=atime,
-        mtime_ns=mtime * 1_000_000_000 + nanoseconds,
-        nlink=nlink,
-        sectors=sectors | sectors_high << 32,
-        flags=flags,
-        block=block,
-        xattr_block=xattr_block,
-        xattr_area=area,
+        number,
+        kind,
+        mode & 0o7777,
+        uid | uid_high << 16,
+        gid | gid_high << 16,
+        size,
+        atime,
+        mtime_ns,
+        nlink,
+        sectors | sectors_high << 32,
+        flags,
+        block,
+        xattr_block,
+        area,
     )

@@ -45,25 +45,35 @@ class Metadata:
     def __init__(self, disk: Disk, start: int, size: int) -> None:
         self.library = library.load()
         self.channel = Channel(disk, start, size)
-        self.superblock = superblock.parse(self.channel.read(superblock.SIZE, superblock.OFFSET))
-        length = self.superblock.blocks * self.superblock.block_size
-        if length > size:
-            raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
         self.handle = ctypes.c_void_p()
-        code = self.library.ext2fs_open2(
-            b"", None, library.FLAG_64BITS, 0, 0, self.channel.manager, ctypes.byref(self.handle)
-        )
-        self.channel.check(code, "the file system cannot be opened")
+        try:
+            self.superblock = self._open(size)
+        except BaseException:
+            self.channel.close()
+            raise
         self._start = start
         self._raw = ctypes.create_string_buffer(self.superblock.inode_size)
         self._inodes: OrderedDict[int, Inode] = OrderedDict()
         self._verified_groups: set[int] = set()
+
+    def _open(self, size: int) -> superblock.Superblock:
+        head = superblock.parse(self.channel.read(superblock.SIZE, superblock.OFFSET))
+        length = head.blocks * head.block_size
+        if length > size:
+            raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
+        code = self.library.ext2fs_open2(
+            b"", None, library.FLAG_64BITS, 0, 0, self.channel.manager, ctypes.byref(self.handle)
+        )
+        self.channel.check(code, "the file system cannot be opened")
+        return head
 
     def close(self) -> None:
         """Release the library's handle; a second call does nothing."""
         handle, self.handle = self.handle, ctypes.c_void_p()
         if handle:
             self.library.ext2fs_free(handle)
+        self.channel.close()
+        self._inodes.clear()
 
     def inode(self, number: int) -> Inode:
         """The inode ``number``.

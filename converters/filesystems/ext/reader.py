@@ -19,6 +19,8 @@ _BATCH = 1024
 """Inodes of one directory read together in the order of the table; the entries are given in that of names."""
 _LISTINGS = 65536
 """Names kept of directories looked into: some 10 MiB."""
+_LARGEST_LISTED = 4 << 20
+"""Bytes of a directory beyond which each look goes through it anew instead."""
 _LONGEST_PATH = 65536
 """Bytes. Only a made-up tree goes deeper, and each of its paths would be kept and copied."""
 _LONGEST_TARGET = 4096
@@ -194,7 +196,10 @@ class ExtFilesystem:
         """The inode number behind ``name``; directories of usual size are kept for the next look."""
         listing = self._listings.get(inode.number)
         if listing is None:
-            listing = dict(directory.names(self._metadata, self._attributes, inode))
+            names = directory.names(self._metadata, self._attributes, inode)
+            if inode.size > _LARGEST_LISTED:
+                return next((number for other, number in names if other == name), None)
+            listing = dict(names)
             while self._listings and sum(map(len, self._listings.values())) + len(listing) > _LISTINGS:
                 del self._listings[next(iter(self._listings))]
             self._listings[inode.number] = listing
