@@ -41,8 +41,8 @@ def digest(*parts: str | bytes | Path) -> str:
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder for ``kind`` and ``key``, filled by ``make`` when it does not exist yet.
 
-    Whoever comes second while it is being made waits; what fails leaves nothing. Other keys of the kind go when
-    nobody has asked for them for a week: another checkout may use them.
+    Whoever comes second while it is being made waits; what fails leaves nothing. Other keys of the kind go
+    when nobody has asked for them for a week: another checkout may use them.
     """
     home = folder() / kind
     target = home / key

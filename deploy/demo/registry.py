@@ -8,8 +8,8 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 
 from converters.process import Running, running
+from deploy.demo.certificates import Certificates
+from deploy.demo.service import wait_until
 
 _START_SECONDS = 20.0
 _HOST = "127.0.0.1"
@@ -25,14 +27,17 @@ _HOST = "127.0.0.1"
 class Registry:
     """A registry that can be stopped, killed and started again on the same port with the same content."""
 
-    def __init__(self, folder: Path, port: int, users: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, port: int, users: Mapping[str, str], tls: Certificates | None, probe: httpx.Client
+    ) -> None:
         self.folder = folder
         """Configuration, content and log."""
         self.address = f"{_HOST}:{port}"
         """``host:port``, as image references begin; container engines allow plain HTTP to it."""
-        self.url = f"http://{self.address}"
+        self.url = f"{'https' if tls else 'http'}://{self.address}"
         self._configuration = folder / "config.json"
-        self._configuration.write_text(json.dumps(_configuration(folder, self.address, users)))
+        self._configuration.write_text(json.dumps(_configuration(folder, self.address, users, tls)))
+        self._probe = probe
         self._process: Running | None = None
         self._stack = ExitStack()
 
@@ -40,19 +45,11 @@ class Registry:
         """Start it and wait until it answers.
 
         Raises:
-            ProcessError: it ended instead, or is not installed.
-            TimeoutError: it did not answer in time.
+            ProcessError: it is not installed, ended, or does not answer in time.
         """
         argv = ("docker-registry", "serve", str(self._configuration))
-        process = self._stack.enter_context(running(argv, cwd=str(self.folder)))
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            if process.ended() is not None:
-                raise process.failure()
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the registry on {self.address} did not answer in {_START_SECONDS:g} s")
-            time.sleep(0.02)
-        self._process = process
+        self._process = self._stack.enter_context(running(argv, cwd=str(self.folder)))
+        wait_until(self._process, self._answers, _START_SECONDS)
 
     def stop(self) -> None:
         """End it as a service manager would; nothing when it does not run."""
@@ -67,7 +64,7 @@ class Registry:
 
     def _answers(self) -> bool:
         try:
-            status = httpx.get(f"{self.url}/v2/", trust_env=False, timeout=2).status_code
+            status = self._probe.get(f"{self.url}/v2/").status_code
         except httpx.TransportError:
             return False
         return status in (httpx.codes.OK, httpx.codes.UNAUTHORIZED)
@@ -75,7 +72,11 @@ class Registry:
 
 @contextmanager
 def registry(
-    folder: Path | None = None, *, port: int | None = None, users: Mapping[str, str] | None = None
+    folder: Path | None = None,
+    *,
+    port: int | None = None,
+    users: Mapping[str, str] | None = None,
+    tls: Certificates | None = None,
 ) -> Iterator[Registry]:
     """A running registry; stopped on the way out.
 
@@ -83,13 +84,16 @@ def registry(
         folder: where content and configuration stay; default: a temporary one.
         port: default: a free one.
         users: passwords by name; without any, everybody may read and write.
+        tls: serve HTTPS with this certificate; default: plain HTTP.
     """
     with ExitStack() as stack:
         if folder is None:
             temporary = tempfile.TemporaryDirectory(prefix="orchestrate-registry-")
             folder = Path(stack.enter_context(temporary))
         folder.mkdir(parents=True, exist_ok=True)
-        server = Registry(folder, port or free_port(), users or {})
+        trust = ssl.create_default_context(cafile=str(tls.ca) if tls else None)
+        probe = stack.enter_context(httpx.Client(verify=trust, trust_env=False, timeout=2))
+        server = Registry(folder, port or free_port(), users or {}, tls, probe)
         stack.callback(server.stop)
         server.start()
         yield server
@@ -102,8 +106,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _configuration(folder: Path, address: str, users: Mapping[str, str]) -> dict[str, object]:
+def _configuration(
+    folder: Path, address: str, users: Mapping[str, str], tls: Certificates | None
+) -> dict[str, object]:
     """The registry's configuration; JSON is YAML."""
+    # The secret signs the state of uploads: with a fixed one they outlive a restart.
+    http: dict[str, object] = {"addr": address, "secret": "a registry for demo and tests on loopback"}
+    if tls:
+        http["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
     configuration: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -112,8 +122,7 @@ def _configuration(folder: Path, address: str, users: Mapping[str, str]) -> dict
             "cache": {"blobdescriptor": "inmemory"},
             "delete": {"enabled": True},
         },
-        # The secret signs the state of uploads: with a fixed one they outlive a restart.
-        "http": {"addr": address, "secret": "a registry for demo and tests on loopback"},
+        "http": http,
     }
     if users:
         passwords = folder / "htpasswd"

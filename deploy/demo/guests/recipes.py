@@ -29,7 +29,7 @@ def _write_page(name: str, path: str) -> str:
     return f"printf '<html><body><h1>%s</h1></body></html>\\n' '{_page(name)}' >\"$1{path}\"\n"
 
 
-# What a copy can lose: a name that is not UTF-8, a hard link, holes, a device, a fifo, an old time, a set-UID bit.
+# What a copy can lose: a name that is not UTF-8, a hard link, holes, a device, a fifo, an old time, a mode.
 _ODDITIES = """
 mkdir -p "$1/srv/odd"
 printf 'caf\\351\\n' >"$1/srv/odd/caf$(printf '\\351')"

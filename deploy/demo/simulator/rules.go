@@ -76,8 +76,8 @@ func (b *ruleBook) take(stage, method string, names []string, unless ...func(Rul
 	return Rule{}, false
 }
 
-// newFault makes a fault from its name. References it must have name the object of the call: pyvmomi cannot
-// read an empty one (TaskInProgress.task).
+// newFault makes a fault from its name. pyvmomi can read neither an empty reference nor one of another type, so
+// references that a fault must have name the object of the call, or a task where they are about one.
 func newFault(name string, this types.ManagedObjectReference) types.BaseMethodFault {
 	kind, known := types.TypeFunc()(name)
 	if !known {
@@ -96,6 +96,8 @@ func fillReferences(value reflect.Value, this types.ManagedObjectReference) {
 	for i := range value.NumField() {
 		field := value.Field(i)
 		switch {
+		case field.Type() == reflect.TypeOf(this) && value.Type().Field(i).Name == "Task":
+			field.Set(reflect.ValueOf(types.ManagedObjectReference{Type: "Task", Value: "task-0"}))
 		case field.Type() == reflect.TypeOf(this):
 			field.Set(reflect.ValueOf(this))
 		case field.Kind() == reflect.Struct && value.Type().Field(i).Anonymous:
