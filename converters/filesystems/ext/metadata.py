@@ -45,7 +45,7 @@ class Metadata:
     def __init__(self, disk: Disk, start: int, size: int) -> None:
         self.library = library.load()
         self.channel = Channel(disk, start, size)
-        self.handle = ctypes.c_void_p()
+        self._handle = ctypes.c_void_p()
         try:
             self.superblock = self._open(size)
         except BaseException:
@@ -62,18 +62,29 @@ class Metadata:
         if length > size:
             raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
         code = self.library.ext2fs_open2(
-            b"", None, library.FLAG_64BITS, 0, 0, self.channel.manager, ctypes.byref(self.handle)
+            b"", None, library.FLAG_64BITS, 0, 0, self.channel.manager, ctypes.byref(self._handle)
         )
         self.channel.check(code, "the file system cannot be opened")
         return head
 
     def close(self) -> None:
         """Release the library's handle; a second call does nothing."""
-        handle, self.handle = self.handle, ctypes.c_void_p()
+        handle, self._handle = self._handle, ctypes.c_void_p()
         if handle:
             self.library.ext2fs_free(handle)
         self.channel.close()
         self._inodes.clear()
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """What the library's functions take first, all of which trust it.
+
+        Raises:
+            ValueError: closed.
+        """
+        if not self._handle:
+            raise ValueError("the file system is closed")
+        return self._handle
 
     def inode(self, number: int) -> Inode:
         """The inode ``number``.

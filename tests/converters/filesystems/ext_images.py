@@ -14,6 +14,23 @@ from converters.filesystems.ext import ExtFilesystem
 QUIET = {**os.environ, "E2FSPROGS_LIBMAGIC_SUPPRESS": "1", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
+class MemoryDisk:
+    """A disk in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        return self._data[offset : offset + length]
+
+    def close(self) -> None:
+        pass
+
+
 def make(image: Path, *options: str, size: int = 8 << 20, folder: Path | None = None) -> Path:
     """An ext file system of ``size`` bytes in ``image``, holding what ``folder`` holds."""
     with open(image, "wb") as file:
