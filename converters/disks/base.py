@@ -1,4 +1,4 @@
-"""The disk bus: whatever the source, readers see a ``Disk``; a ``DiskSource`` says where one is, and travels."""
+"""The disk bus: readers see a ``Disk`` for every source; a ``DiskSource`` says where one is, and travels."""
 
 from __future__ import annotations
 

@@ -27,9 +27,11 @@ class NbdDisk:
         try:
             self._size = int(handle.get_size())
             maximum = int(handle.get_block_size(nbd.SIZE_MAXIMUM)) or _DEFAULT_REQUEST
+            self._block = int(handle.get_block_size(nbd.SIZE_MINIMUM)) or 1
         except nbd.Error as error:
             raise DiskError(f"cannot use the NBD export {name}: {error}") from error
-        self._request = min(maximum, _LARGEST_REQUEST)
+        largest = min(maximum, _LARGEST_REQUEST)
+        self._request = largest - largest % self._block
         if self._size == 0:
             raise DiskError(f"the disk {name} is empty", "copy or export the disk again")
 
@@ -62,6 +64,11 @@ class NbdDisk:
         """Size in bytes."""
         return self._size
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._handle is None
+
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk.
 
@@ -69,12 +76,17 @@ class NbdDisk:
             DiskError: the server reports an error, or went away.
         """
         end = min(offset + length, self._size)
-        parts = []
-        while offset < end:
-            count = min(end - offset, self._request)
-            parts.append(self._read(count, offset))
-            offset += count
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if offset >= end:
+            return b""
+        # Some formats are served in whole sectors only, and a read that is not is refused.
+        before = offset % self._block
+        stop = min(end + -end % self._block, self._size)
+        parts = [
+            self._read(min(stop - position, self._request), position)
+            for position in range(offset - before, stop, self._request)
+        ]
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        return data if len(data) == end - offset else data[before : before + end - offset]
 
     def _read(self, count: int, offset: int) -> bytes:
         with self._lock:

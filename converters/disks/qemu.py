@@ -81,7 +81,7 @@ class QemuDisk:
         try:
             return self._disk.pread(length, offset)
         except DiskError as error:
-            if self._server.ended() is None:
+            if self._disk.closed or self._server.ended() is None:
                 raise
             raise DiskError(f"cannot read {self._image.path}: {self._server.failure().message}") from error
 
