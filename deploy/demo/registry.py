@@ -42,7 +42,7 @@ class Registry:
         self._stack = ExitStack()
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start it and wait until it answers; it ends with the thread that called this.
 
         Raises:
             ProcessError: it is not installed, ended, or does not answer in time.

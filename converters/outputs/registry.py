@@ -1,0 +1,121 @@
+"""The registry output: any registry of the OCI distribution specification 1.1."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from converters.errors import OutputError, OutputUnavailableError
+from converters.outputs.base import Descriptor
+from converters.outputs.client import RegistryAccess, RegistryClient
+from converters.outputs.upload import RegistryUpload
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_HOST = re.compile(
+    r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?=:))(?::[0-9]+)?"
+)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LONGEST_NAME = 255
+_EXISTS = (200, 302, 307, 308)
+"""Answers for a blob that is there: itself, or where the registry stores it."""
+_DEFAULT_ACCESS = RegistryAccess()
+
+
+class RegistryOutput:
+    """A repository of a registry; a context manager that ends its connections."""
+
+    def __init__(self, repository: str, access: RegistryAccess = _DEFAULT_ACCESS) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            repository: ``host[:port]/path``, without tag.
+
+        Raises:
+            OutputError: the repository is not a valid name, or the access cannot be set up.
+        """
+        self._registry, self._name = split_repository(repository)
+        self._client = RegistryClient(self._registry, access)
+
+    def __enter__(self) -> RegistryOutput:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the registry holds the blob in this repository.
+
+        Raises:
+            OutputError: it does not say; OutputUnavailableError when that may pass.
+        """
+        response = self._client.retrying(
+            lambda: self._client.once("HEAD", f"/v2/{self._name}/blobs/{digest}", (*_EXISTS, 404))
+        )
+        return response.status_code in _EXISTS
+
+    def upload(self) -> RegistryUpload:
+        """Begin a blob of unknown length and digest; entering it opens the upload."""
+        return RegistryUpload(self._client, self._name)
+
+    def put_manifest(self, manifest: bytes, media_type: str, tags: Iterable[str]) -> Descriptor:
+        """Publish the manifest under its digest, then under every tag.
+
+        Raises:
+            OutputError: the registry refuses it; OutputUnavailableError when that may pass.
+        """
+        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        tags = tuple(tags)
+        for tag in tags:
+            if not _TAG.fullmatch(tag):
+                raise OutputError(f"{tag!r} is no valid tag", "letters, digits, ., _ and -, at most 128")
+        for reference in (digest, *tags):
+            self._put_manifest(reference, digest, manifest, media_type)
+        return Descriptor(media_type, digest, len(manifest))
+
+    def _put_manifest(self, reference: str, digest: str, manifest: bytes, media_type: str) -> None:
+        path, headers = f"/v2/{self._name}/manifests/{reference}", {"Content-Type": media_type}
+        response = self._client.retrying(
+            lambda: self._client.once("PUT", path, (200, 201, 204), content=manifest, headers=headers)
+        )
+        stored = response.headers.get("Docker-Content-Digest", digest)
+        if stored != digest:
+            raise OutputUnavailableError(f"{self._registry} stored the manifest {digest} as {stored}")
+
+    def reference(self, digest: str) -> str:
+        """The pullable reference of a manifest: ``host/name@sha256:…``."""
+        return f"{self._registry}/{self._name}@{digest}"
+
+    def check(self) -> None:
+        """Find out whether a push would be let in: open an upload and cancel it.
+
+        Raises:
+            OutputError: what the registry refuses, in its own words.
+            OutputUnavailableError: it does not answer, or is busy.
+        """
+        with self.upload():
+            pass
+
+    def close(self) -> None:
+        """End connections."""
+        self._client.close()
+
+
+def split_repository(repository: str) -> tuple[str, str]:
+    """``host[:port]`` and path of a repository (distribution's ``reference`` package).
+
+    Raises:
+        OutputError: not of that form.
+    """
+    registry, _, name = repository.partition("/")
+    if not _HOST.fullmatch(registry):
+        raise OutputError(
+            f"{repository!r} names no registry", "write HOST[:PORT]/PATH, such as localhost:5000/vms"
+        )
+    if not _NAME.fullmatch(name) or len(repository) > _LONGEST_NAME:
+        raise OutputError(
+            f"{name!r} is no valid repository name",
+            f"lower-case letters and digits, joined by . _ - and /, at most {_LONGEST_NAME} with the host",
+        )
+    return registry, name
