@@ -74,6 +74,7 @@ _NAMES = (
 """How a sentence begins, and the id os-release would have for it."""
 
 _SENTENCE = re.compile(r"(?P<name>\S.*?)\s+(?:release\s+)?(?P<version>\d[\w.-]*)(?:\s|$)")
+_NUMBER = re.compile(r"\d[\w.-]*")
 _SUSE_SERVICE_PACK = re.compile(r"^PATCHLEVEL\s*=\s*([1-9]\d*)", re.MULTILINE)
 
 
@@ -109,6 +110,8 @@ def _from_os_release(files: GuestFiles) -> Iterator[Release]:
         # os-release(5) asks for lower case; openEuler and XCP-ng do not keep to it.
         if id := values.get("ID", "").lower():
             version = values.get("VERSION_ID", "")
+            if not version and (number := _NUMBER.match(values.get("VERSION", ""))):
+                version = number[0]
             if not version and id == "debian":  # testing and unstable carry no VERSION_ID
                 version = (files.text("/etc/debian_version") or "").strip()
             name = values.get("NAME", id)

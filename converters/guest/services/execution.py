@@ -30,7 +30,7 @@ class Command:
     words: tuple[str, ...]
     """Program and arguments, variables and specifiers expanded."""
     as_root: bool = False
-    """``+`` or ``!``: ``User=`` does not hold for it."""
+    """Whether ``User=`` does not hold for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +178,9 @@ def _command(words: list[str], specifiers: Mapping[str, str], environment: Mappi
     if ":" not in prefixes:
         arguments = expand_variables(arguments, environment)
     program = expand_specifiers(program, specifiers)
-    return Command((program, *arguments), as_root="+" in prefixes or "!" in prefixes)
+    return Command((program, *arguments), as_root=_as_root(prefixes))
+
+
+def _as_root(prefixes: str) -> bool:
+    """``+`` and ``!`` set ``User=`` aside; ``!!`` does so only on kernels without ambient capabilities."""
+    return "+" in prefixes or prefixes.count("!") == 1

@@ -75,8 +75,8 @@ def _pulled(unit: Unit, tree: UnitTree) -> list[str]:
     ]
     for suffix in (".wants", ".requires", ".upholds"):
         names += tree.linked(unit, suffix)
-    if unit.name.type in _ACTIVATORS:
-        names.append(activated(unit))
+    if unit.name.type in _ACTIVATORS and "@." not in (service := activated(unit)):
+        names.append(service)
     elif unit.name.type == "service" and unit.settings.last("Unit", "DefaultDependencies", "yes") not in NO:
         names.append("sysinit.target")
     specifiers = unit_specifiers(unit.name)

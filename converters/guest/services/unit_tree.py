@@ -19,8 +19,6 @@ LOAD_PATH = (
 )
 """Where units are, the first that has one deciding; generators' output is not on a disk."""
 
-_LINKS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -104,7 +102,7 @@ class UnitTree:
 
     def _find(self, name: str, seen: frozenset[str]) -> _Fragment | None:
         for wanted in (name, UnitName(name).template):
-            if wanted in self._units and len(seen) < _LINKS:
+            if wanted in self._units and name not in seen:
                 return self._follow(name, self._units[wanted], seen)
         # A target without a file, as on systems put together by hand, still pulls what its directory names.
         implied = name.endswith(".target") and f"{name}.wants" in self._folders

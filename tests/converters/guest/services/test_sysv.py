@@ -1,0 +1,68 @@
+"""Services of SysV init."""
+
+from __future__ import annotations
+
+import pytest
+
+from converters.guest.facts import Role
+from converters.guest.services.sysv import find_sysv_services
+from tests.converters.guest.conftest import Plant
+
+SCRIPT = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: x\n### END INIT INFO\nNAME=lighttpd\n"
+
+
+def test_the_default_runlevel_counts(plant: Plant) -> None:
+    files = plant(
+        {
+            "/etc/inittab": "# comment\nid:3:initdefault:\nsi::sysinit:/etc/init.d/rcS\n",
+            "/etc/rc.d/init.d/httpd": "#!/bin/sh\n",
+            "/etc/rc.d/init.d/sshd": "#!/bin/sh\n",
+            "/etc/rc.d/rc3.d/S85httpd": "-> ../init.d/httpd",
+            "/etc/rc.d/rc3.d/S55sshd": "-> ../init.d/sshd",
+            "/etc/rc.d/rc3.d/K10off": "-> ../init.d/httpd",
+            "/etc/rc.d/rc3.d/S99gone": "-> ../init.d/gone",
+            "/etc/rc.d/rc5.d/S01desktop": "-> ../init.d/httpd",
+        }
+    )
+    services = find_sysv_services(files)
+    assert [(service.name, service.role) for service in services] == [
+        ("sshd", Role.PLATFORM),
+        ("httpd", Role.APPLICATION),
+    ]
+    assert services[1].command == ()
+    assert services[1].notes
+
+
+@pytest.mark.parametrize(
+    ("script", "defaults", "command"),
+    [
+        (
+            'DAEMON=/usr/sbin/$NAME\nDAEMON_OPTS="-f /etc/lighttpd/lighttpd.conf"\n',
+            "",
+            ("/usr/sbin/lighttpd", "-f", "/etc/lighttpd/lighttpd.conf", "-D"),
+        ),
+        (
+            "DAEMON=/usr/sbin/lighttpd\n",
+            "DAEMON_OPTS='-f /srv/l.conf'\n",
+            ("/usr/sbin/lighttpd", "-f", "/srv/l.conf", "-D"),
+        ),
+        ("DAEMON=$(which lighttpd)\n", "", ()),
+        ("DAEMON=/usr/sbin/lighttpd\nDAEMON_OPTS=`cat /x`\n", "", ()),
+        ("DAEMON_OPTS=-x\n", "", ()),
+    ],
+)
+def test_the_daemon_a_script_names(
+    plant: Plant, script: str, defaults: str, command: tuple[str, ...]
+) -> None:
+    files = plant(
+        {
+            "/etc/init.d/lighttpd": SCRIPT + script,
+            "/etc/default/lighttpd": defaults,
+            "/etc/rc2.d/S01lighttpd": "-> ../init.d/lighttpd",
+            "/etc/lighttpd/lighttpd.conf": "server.port = 8080\n",
+        }
+    )
+    (service,) = find_sysv_services(files)
+    assert service.command == command
+    assert service.unit == "/etc/init.d/lighttpd"
+    assert bool(service.ports) is bool(command)

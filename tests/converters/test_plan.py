@@ -1,0 +1,116 @@
+"""From facts to what an image starts and with which resources."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from pydantic import TypeAdapter
+
+from converters.guest.facts import Directory, GuestFacts, Port, Release, Role, Service
+from converters.plan import SHELL, ImagePlan, MachineFacts, Resources, plan_image, resources
+
+NGINX = Service(
+    name="nginx",
+    unit="/usr/lib/systemd/system/nginx.service",
+    role=Role.APPLICATION,
+    reason="stays up",
+    command=("/usr/sbin/nginx", "-g", "daemon off;"),
+    environment=(("PATH", "/bin"),),
+    stop_signal="SIGQUIT",
+    ports=(Port(80, "tcp", "/etc/nginx/nginx.conf"), Port(443, "udp", "/etc/nginx/nginx.conf")),
+    notes=("A thing to know.",),
+)
+REDIS = Service(
+    name="redis-server",
+    unit="/usr/lib/systemd/system/redis-server.service",
+    role=Role.APPLICATION,
+    reason="stays up",
+    command=("/usr/bin/redis-server", "/etc/redis/redis.conf"),
+    user="redis",
+)
+CRON = replace(REDIS, name="cron", role=Role.PLATFORM)
+UNKNOWN = replace(REDIS, name="thingd", command=(), notes=("It forks.",))
+
+
+def _guest(*services: Service) -> GuestFacts:
+    return GuestFacts(
+        release=Release("debian", "12", "Debian", "debian", "/etc/os-release"),
+        architecture="amd64",
+        hostname="web01",
+        init="systemd",
+        services=services,
+        environment=(("LANG", "C.UTF-8"),),
+        directories=(Directory("/run/x", 0o755, 0, 0, "unit"),),
+    )
+
+
+MACHINE = MachineFacts(name="Web 01", vcpus=4, memory_mib=2048)
+
+
+def test_the_one_application_is_the_entrypoint() -> None:
+    plan = plan_image(_guest(CRON, NGINX), MACHINE, labels=(("b", "2"), ("a", "1")))
+    assert plan.service == "nginx"
+    assert (plan.run.entrypoint, plan.run.cmd) == (NGINX.command, ())
+    assert plan.run.exposed_ports == ("80/tcp", "443/udp")
+    assert (plan.run.stop_signal, plan.run.user, plan.run.env) == ("SIGQUIT", "", (("PATH", "/bin"),))
+    assert plan.run.labels == (("a", "1"), ("b", "2"))
+    assert (plan.name, plan.hostname, plan.architecture) == ("Web 01", "web01", "amd64")
+    assert plan.directories == _guest().directories
+    assert plan.notes == NGINX.notes
+
+
+@pytest.mark.parametrize(("group", "user"), [("", "redis"), ("ssl", "redis:ssl")])
+def test_a_group_is_named_only_when_it_is_another(group: str, user: str) -> None:
+    assert plan_image(_guest(replace(REDIS, group=group)), MACHINE).run.user == user
+
+
+def test_of_several_none_is_chosen_and_each_is_told() -> None:
+    plan = plan_image(_guest(NGINX, REDIS, CRON), MACHINE)
+    assert (plan.service, plan.run.entrypoint, plan.run.cmd) == ("", (), SHELL)
+    assert plan.run.env == (("LANG", "C.UTF-8"),)
+    first, nginx, redis = plan.notes
+    assert first.startswith("2 application services")
+    assert nginx.endswith("starts with: /usr/sbin/nginx -g 'daemon off;'")
+    assert redis.endswith("/usr/bin/redis-server /etc/redis/redis.conf as user redis")
+
+
+def test_a_service_without_a_command_is_not_passed_over_for_another() -> None:
+    assert plan_image(_guest(NGINX, UNKNOWN), MACHINE).service == ""
+    plan = plan_image(_guest(UNKNOWN), MACHINE)
+    assert plan.run.cmd == SHELL
+    assert "It forks." in plan.notes[1]
+
+
+def test_no_application_at_all() -> None:
+    plan = plan_image(_guest(CRON), MachineFacts(name="x"))
+    assert plan.notes == ("No application service was found, so the image starts a shell.",)
+    assert plan.resources == Resources(cpus=None, memory_bytes=None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "cpus", "memory", "reserved"),
+    [
+        (MachineFacts("x", vcpus=4, memory_mib=1024), 4.0, 1 << 30, 0),
+        (MachineFacts("x", vcpus=4, memory_mib=1024, cpu_limit=1.5, memory_limit_mib=512), 1.5, 512 << 20, 0),
+        (MachineFacts("x", vcpus=2, memory_mib=1024, cpu_limit=8.0, memory_limit_mib=4096), 2.0, 1 << 30, 0),
+        (MachineFacts("x", memory_mib=1024, memory_reservation_mib=256), None, 1 << 30, 256 << 20),
+        (
+            MachineFacts("x", memory_mib=1024, memory_limit_mib=128, memory_reservation_mib=256),
+            None,
+            *[128 << 20] * 2,
+        ),
+        (MachineFacts("x", memory_reservation_mib=256), None, None, 256 << 20),
+    ],
+)
+def test_the_tighter_of_size_and_limit_counts(
+    machine: MachineFacts, cpus: float | None, memory: int | None, reserved: int
+) -> None:
+    found = resources(machine)
+    assert (found.cpus, found.memory_bytes, found.memory_reserved_bytes) == (cpus, memory, reserved)
+
+
+def test_a_plan_travels_as_json() -> None:
+    adapter = TypeAdapter(ImagePlan)
+    plan = plan_image(_guest(NGINX), MACHINE)
+    assert adapter.validate_json(adapter.dump_json(plan)) == plan
