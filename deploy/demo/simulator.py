@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,16 +127,19 @@ class Download:
 class Simulator:
     """A running vCenter. What makes things go wrong stays in force until ``reset``."""
 
-    def __init__(self, url: str, control: str, thumbprint: str, password: str, ca_file: Path) -> None:
-        self.url = url
+    def __init__(
+        self, child: process.Running, ready: Mapping[str, str], password: str, ca_file: Path
+    ) -> None:
+        self.url = ready["url"]
         """``https://127.0.0.1:PORT/sdk``."""
-        self.thumbprint = thumbprint
+        self.thumbprint = ready["thumbprint"]
         """SHA-1 of the server's certificate, ``AB:CD:…``."""
         self.username = USERNAME
         self.password = password
         self.ca_file = ca_file
         """PEM file of the authority that signed the server's certificate."""
-        self._http = httpx.Client(base_url=control, trust_env=False, timeout=30.0)
+        self._child = child
+        self._http = httpx.Client(base_url=ready["control"], trust_env=False, timeout=30.0)
 
     def environment(self) -> dict[str, str]:
         """The variables with which govc and the product connect."""
@@ -210,7 +213,10 @@ class Simulator:
         return self._send("GET", path).json()
 
     def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        answer = self._http.request(method, path, json=body)
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise self._child.failure() from error
         if answer.is_error:
             raise ValueError(f"{method} {path}: {answer.text.strip()}")
         return answer
@@ -244,7 +250,7 @@ def running(fleet: Fleet, listen: str = "127.0.0.1:0") -> Iterator[Simulator]:
         ]
         with process.running(command, stdout=subprocess.PIPE, patience=15.0) as child:
             ready = service.first_line(child, _START_SECONDS)
-            simulator = Simulator(ready["url"], ready["control"], ready["thumbprint"], password, files.ca)
+            simulator = Simulator(child, ready, password, files.ca)
             try:
                 yield simulator
             finally:

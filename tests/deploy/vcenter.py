@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from pyVim.connect import Disconnect, SmartConnect
-from pyVmomi import vim
+from pyVmomi import SoapStubAdapter, vim
 
 from deploy.demo.simulator import Simulator
 
@@ -22,18 +21,21 @@ WAIT_SECONDS = 20.0
 def connected(simulator: Simulator, password: str | None = None) -> Iterator[Any]:
     """A service instance, logged in and out."""
     address = urlsplit(simulator.url)
-    service = SmartConnect(
+    stub = SoapStubAdapter(
         host=address.hostname,
         port=address.port,
-        user=simulator.username,
-        pwd=password or simulator.password,
+        path=address.path,
+        version="vim.version.v8_0_3_0",
         sslContext=ssl.create_default_context(cafile=str(simulator.ca_file)),
     )
+    service: Any = vim.ServiceInstance("ServiceInstance", stub)
     try:
+        service.content.sessionManager.Login(simulator.username, password or simulator.password)
         yield service
-    finally:
         with suppress(vim.fault.NotAuthenticated):  # a test may have ended the session
-            Disconnect(service)
+            service.content.sessionManager.Logout()
+    finally:
+        stub.DropConnections()
 
 
 def find(service: Any, name: str) -> Any:

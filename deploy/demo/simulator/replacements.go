@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -33,6 +34,7 @@ var replacementsRef = types.ManagedObjectReference{Type: "Replacements", Value: 
 type replacements struct {
 	Self types.ManagedObjectReference
 	vc   *vcenter
+	busy sync.Map // VM → *sync.Mutex: the work of its tasks is done one after the other
 }
 
 func (r *replacements) Reference() types.ManagedObjectReference { return r.Self }
@@ -65,6 +67,9 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 				return nil, newFault(rule.Fault, vm.Self)
 			}
 		}
+		turn, _ := r.busy.LoadOrStore(vm.Self, new(sync.Mutex))
+		turn.(*sync.Mutex).Lock()
+		defer turn.(*sync.Mutex).Unlock()
 		return work()
 	})
 	ref := task.Run(ctx)
