@@ -1,0 +1,135 @@
+"""The chart renders what Kubernetes takes, hides secrets, and refuses values that cannot work."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from converters import process
+from deploy.demo.helm import helm
+from orchestrator.settings import Settings, declaration
+
+CHART = Path(__file__).parents[2] / "helm"
+KUBERNETES = "1.31"
+NEEDED = {
+    "vcenter.existingSecret": "vcenter-login",
+    "settings.vcenter": "vcenter.example",
+    "settings.datacenter": "DC0",
+    "settings.registry": "registry.example/vms",
+}
+MATRIX: dict[str, dict[str, str]] = {
+    "one run": {},
+    "scheduled": {"schedule": "0 22 * * *"},
+    "existing scheduler": {"existingScheduler": "tls://dask.example:8786"},
+    "secrets and certificates": {"registry.existingSecret": "push", "vcenter.caConfigMap": "authorities"},
+    "own claim": {"records.existingClaim": "ledger"},
+    "pinned images": {"image.worker.digest": "sha256:" + "a" * 64},
+    "ephemeral scratch": {
+        "workers.scratch.volume.ephemeral.volumeClaimTemplate.spec.storageClassName": "ssd"
+    },
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return helm()
+
+
+def render(program: Path, values: dict[str, str]) -> list[dict[str, Any]]:
+    """The objects of a release named ``migrate``."""
+    options = [word for key, value in values.items() for word in ("--set-string", f"{key}={value}")]
+    done = process.run([str(program), "template", "migrate", str(CHART), *options])
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def containers(objects: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every container with the spec of its pod."""
+    for item in objects:
+        spec = item.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        pod: dict[str, Any] = spec.get("template", {}).get("spec", {})
+        for container in pod.get("containers", ()):
+            yield pod, container
+
+
+def test_helm_finds_nothing_to_complain_about(program: Path) -> None:
+    options = [word for key, value in NEEDED.items() for word in ("--set-string", f"{key}={value}")]
+    done = process.run([str(program), "lint", "--strict", str(CHART), *options])
+    assert b"0 chart(s) failed" in done.stdout
+
+
+@pytest.mark.parametrize("case", MATRIX)
+def test_kubernetes_takes_every_object(program: Path, case: str) -> None:
+    objects = render(program, NEEDED | MATRIX[case])
+    kinds = {item["kind"] for item in objects}
+    assert ("CronJob" if case == "scheduled" else "Job") in kinds
+    assert ("Deployment" in kinds) == (case != "existing scheduler")
+    for item in objects:
+        kubernetes_validate.validate(item, KUBERNETES, strict=True)
+
+
+def test_the_schemas_catch_a_planted_error(program: Path) -> None:
+    objects = render(program, NEEDED)
+    deployment = copy.deepcopy(next(item for item in objects if item["kind"] == "Deployment"))
+    deployment["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("case", MATRIX)
+def test_every_container_is_confined(program: Path, case: str) -> None:
+    found = list(containers(render(program, NEEDED | MATRIX[case])))
+    assert found
+    for pod, container in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_credentials_are_files_of_the_one_that_needs_them(program: Path) -> None:
+    objects = render(program, NEEDED | MATRIX["secrets and certificates"])
+    holders = {
+        container["name"]
+        for pod, container in containers(objects)
+        for volume in pod["volumes"]
+        if volume.get("secret", {}).get("secretName") == "vcenter-login"
+    }
+    assert holders == {"orchestrate"}
+    for _, container in containers(objects):
+        assert not any("PASSWORD" in variable["name"] for variable in container.get("env", ()))
+
+
+def test_the_configuration_holds_settings_that_exist(program: Path) -> None:
+    objects = render(program, NEEDED | MATRIX["secrets and certificates"])
+    config = next(item for item in objects if item["kind"] == "ConfigMap")["data"]["config.yaml"]
+    for key in yaml.safe_load(config):
+        field = Settings.model_fields[key.replace("-", "_")]
+        assert not declaration(field).secret
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"settings.datacenter": ""}, "datacenter"),
+        ({"vcenter.existingSecret": ""}, "existingSecret"),
+        ({"settings.password": "hunter2"}, "password"),
+        ({"existingScheduler": "dask.example"}, "existingScheduler"),
+        ({"workerz.count": "3"}, "workerz"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(program: Path, values: dict[str, str], words: str) -> None:
+    with pytest.raises(process.ProcessError, match=words):
+        render(program, NEEDED | values)
