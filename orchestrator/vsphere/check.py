@@ -63,13 +63,14 @@ def check(
     moref, path = names.find_datacenter(inventory.datacenter_tree(session), datacenter)
     root = session.managed(vim.Datacenter, moref)
     about = session.about()
-    trust = _trust(session)
     return (
         CheckResult("vCenter", True, f"{about.name}, API {about.api_version}"),
-        trust,
+        _trust(session),
         _clock(session),
-        *_privileges(session, DATACENTER_PRIVILEGES, {moref: f"datacenter {path}"}, root),
-        *_privileges(session, VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, None),
+        *_privileges(session, DATACENTER_PRIVILEGES, {moref: path}, vim.Datacenter, "the datacenter"),
+        *_privileges(
+            session, VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, vim.VirtualMachine, "the VMs"
+        ),
         *_datastores(session, root, vms, limits or SnapshotLimits()),
     )
 
@@ -98,31 +99,31 @@ def _clock(session: Session) -> CheckResult:
 
 
 def _privileges(
-    session: Session, wanted: Sequence[Privilege], objects: dict[str, str], root: Any
+    session: Session, wanted: Sequence[Privilege], objects: dict[str, str], kind: Any, what: str
 ) -> Iterator[CheckResult]:
     if not objects:
         return
-    kind = vim.VirtualMachine if root is None else type(root)
     try:
         held = _held(session, wanted, [session.managed(kind, moref) for moref in objects])
-    except (vmodl.MethodFault, vmodl.RuntimeFault) as fault:
+    except vmodl.MethodFault as fault:
         yield CheckResult(
-            "privileges", False, f"vCenter does not tell: {describe(fault)}", "ask for System.Read"
+            f"privileges on {what}", False, f"vCenter does not tell: {describe(fault)}", "ask for System.Read"
         )
         return
     for privilege in wanted:
         lacking = [objects[moref] for moref in objects if privilege.id not in held.get(moref, frozenset())]
-        yield _verdict(privilege, len(objects), lacking)
+        yield _verdict(privilege, what, len(objects), lacking)
 
 
-def _verdict(privilege: Privilege, asked: int, lacking: list[str]) -> CheckResult:
+def _verdict(privilege: Privilege, what: str, asked: int, lacking: list[str]) -> CheckResult:
+    name = f"{privilege.id} on {what}"
     if not lacking:
-        return CheckResult(privilege.id, True, f"held on {asked} of {asked}")
+        return CheckResult(name, True, f"held on {asked} of {asked}")
     shown = ", ".join(sorted(lacking)[:_SHOWN]) + (
         f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
     )
     return CheckResult(
-        privilege.id,
+        name,
         False,
         f"missing on {len(lacking)} of {asked}: {shown}; needed to {privilege.purpose}",
         f"add {privilege.where} ({privilege.id}) to the account's role, and propagate it from the datacenter",

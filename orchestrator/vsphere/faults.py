@@ -27,6 +27,8 @@ def describe(fault: Exception) -> str:
         type(fault).__name__.rpartition(".")[2],
         getattr(fault, "msg", None) or getattr(fault, "message", ""),
     ]
+    if isinstance(fault, vim.fault.NoPermission):
+        texts.append(f"the account lacks {fault.privilegeId or 'a privilege'} on {_moref(fault.object)}")
     texts += [message.message for message in getattr(fault, "faultMessage", None) or () if message.message]
     cause = getattr(fault, "faultCause", None)
     if isinstance(cause, Exception):
@@ -38,10 +40,7 @@ def translate(fault: Exception, doing: str) -> OrchestratorError:
     """The error for ``fault``, which vCenter answered to what ``doing`` names."""
     match fault:
         case vim.fault.NoPermission():
-            return VCenterError(
-                f"{doing}: the account lacks {fault.privilegeId or 'a privilege'} on {_moref(fault.object)}",
-                "grant it, or see `orchestrate check` for all that are needed",
-            )
+            return VCenterError(f"{doing}: {describe(fault)}", "`orchestrate check` lists all that is needed")
         case vmodl.fault.ManagedObjectNotFound():
             return VCenterError(f"{doing}: {_moref(fault.obj)} is no longer there")
         case _ if isinstance(fault, BUSY):

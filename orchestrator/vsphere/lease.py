@@ -68,9 +68,7 @@ def complete(session: Session, moref: str) -> None:
 
 def abort(session: Session, moref: str, reason: str = "") -> None:
     """End the lease early; one that is gone is left alone, and vCenter away ends it by itself."""
-    fault = (
-        vmodl.LocalizedMethodFault(fault=vim.fault.VimFault(), localizedMessage=reason) if reason else None
-    )
+    fault = vim.fault.VimFault(msg=reason) if reason else None
     try:
         _managed(session, moref).HttpNfcLeaseAbort(fault)
     except _OVER as over:

@@ -60,6 +60,9 @@ class VCenterSettings:
             port = parts.port or 443
         except ValueError as error:
             raise UsageError("the vCenter URL cannot be read", _URL_HINT) from error
+        if parts.query or parts.fragment or "@" in parts.path:
+            # An unescaped ``/``, ``?`` or ``#`` in the password ends the host part too early.
+            raise UsageError("the vCenter URL holds characters that must be escaped", _ESCAPE_HINT)
         if parts.scheme != "https":
             raise UsageError(
                 f"the vCenter URL begins with {parts.scheme}://, vCenter speaks https", _URL_HINT
@@ -84,6 +87,9 @@ class VCenterSettings:
         )
 
 
+_ESCAPE_HINT = (
+    "give user name and password by GOVC_USERNAME and GOVC_PASSWORD, or percent-encode them in the URL"
+)
 _URL_HINT = "give a host name, or https://HOST:PORT/sdk, with --vcenter or GOVC_URL"
 
 

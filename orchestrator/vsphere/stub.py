@@ -157,6 +157,9 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             return super().InvokeMethod(mo, info, args, outer)
         except ExpatError as error:
             raise NotVCenterError(f"{self.settings.url} does not answer as a vCenter does") from error
+        except (TypeError, AttributeError, KeyError) as error:
+            # pyvmomi's reader: a value that the API does not know, or a required one that is missing.
+            raise VCenterError(f"the answer to {info.wsdlName} cannot be read: {error}") from error
         except http.client.HTTPException as error:
             # pyvmomi puts the status of an answer that is neither 200 nor 500 into the text.
             if str(error)[:1] == "4":

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.demo.simulator import Rule, Simulator
+from orchestrator.errors import ConnectError, ExitCode, UsageError
+from orchestrator.vsphere.session import Session, connect
+from orchestrator.vsphere.settings import VCenterSettings
+from orchestrator.vsphere.stub import UnreachableError
+from orchestrator.vsphere.tls import colons
+
+
+def failure(settings: VCenterSettings) -> ConnectError:
+    with pytest.raises(ConnectError) as caught, connect(settings):
+        pass
+    assert caught.value.exit_code is ExitCode.CANNOT_CONNECT
+    return caught.value
+
+
+def test_a_session_is_named_after_the_product_and_logged_out(
+    settings: VCenterSettings, simulator: Simulator
+) -> None:
+    with connect(settings) as session:
+        assert session.about().api_version.startswith("8.")
+        (found,) = simulator.sessions()
+        assert (found.user, found.agent) == (simulator.username, "orchestrate")
+    assert simulator.sessions() == []
+
+
+def test_a_session_is_logged_out_when_the_work_fails(settings: VCenterSettings, simulator: Simulator) -> None:
+    with pytest.raises(ZeroDivisionError), connect(settings):
+        _ = 1 / 0
+    assert simulator.sessions() == []
+
+
+def test_a_wrong_password(settings: VCenterSettings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    error = failure(dataclasses.replace(settings, password=SecretStr("wr0ng-w0rd")))
+    assert "refuses the user name or password of administrator@vsphere.local" in error.message
+    assert "GOVC_PASSWORD" in error.hint
+    assert "wr0ng-w0rd" not in f"{error!r}{caplog.text}"
+
+
+def test_a_host_that_does_not_resolve(settings: VCenterSettings) -> None:
+    assert (
+        "no connection to vcenter.invalid:443"
+        in failure(dataclasses.replace(settings, host="vcenter.invalid", port=443)).message
+    )
+
+
+def test_a_port_that_nobody_serves(settings: VCenterSettings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = failure(dataclasses.replace(settings, port=taken.getsockname()[1]))
+    assert "refused" in error.message
+    assert "is the address of a vCenter" in error.hint
+
+
+def test_a_port_that_speaks_no_tls(settings: VCenterSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(64)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        error = failure(dataclasses.replace(settings, port=port))
+        thread.join()
+    assert "does not speak TLS" in error.message
+
+
+def test_a_path_that_is_no_sdk(settings: VCenterSettings) -> None:
+    assert "answers 404" in failure(dataclasses.replace(settings, path="/ui")).message
+
+
+def test_an_untrusted_certificate_is_shown_and_can_be_pinned(settings: VCenterSettings) -> None:
+    error = failure(dataclasses.replace(settings, ca_files=()))
+    pem = ssl.get_server_certificate((settings.host, settings.port))
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    assert "is not trusted" in error.message
+    assert colons(digest) in error.message
+    for word in ("--ca-file", "GOVC_TLS_CA_CERTS", "--thumbprint", "--insecure"):
+        assert word in error.hint
+    with connect(dataclasses.replace(settings, ca_files=(), thumbprint=digest)) as session:
+        assert session.current_time() > 0
+
+
+def test_vcenters_own_sha1_thumbprint_can_be_pinned(settings: VCenterSettings, simulator: Simulator) -> None:
+    digits = simulator.thumbprint.replace(":", "").lower()
+    with connect(dataclasses.replace(settings, ca_files=(), thumbprint=digits)) as session:
+        assert session.current_time() > 0
+
+
+def test_a_pin_is_checked_on_every_connection(settings: VCenterSettings, simulator: Simulator) -> None:
+    digits = simulator.thumbprint.replace(":", "").lower()
+    with connect(dataclasses.replace(settings, ca_files=(), thumbprint=digits)) as session:
+        session.stub.DropConnections()
+        session.stub.scheme.keywords["thumbprint"] = "00" * 20
+        with pytest.raises(ConnectError, match="is not the pinned one"):
+            session.current_time()
+        session.stub.scheme.keywords["thumbprint"] = digits
+
+
+def test_anyone_is_trusted_when_told_so(settings: VCenterSettings) -> None:
+    with connect(dataclasses.replace(settings, ca_files=(), insecure=True)) as session:
+        assert session.current_time() > 0
+
+
+def test_a_ca_file_that_is_not_there(settings: VCenterSettings) -> None:
+    with pytest.raises(UsageError, match=r"CA file /no/such\.pem cannot be used"):
+        Session(dataclasses.replace(settings, ca_files=("/no/such.pem",)))
+
+
+def test_threads_share_one_new_login_when_the_session_ends(session: Session, simulator: Simulator) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(3):
+            simulator.end_sessions()
+            assert len(list(pool.map(lambda _: session.current_time(), range(64)))) == 64
+            assert len(simulator.sessions()) == 1
+    assert session.generation == 4
+    assert simulator.count("Login") == 4
+
+
+def test_a_password_that_changed_midway_is_said(session: Session, simulator: Simulator) -> None:
+    good = session.settings
+    simulator.end_sessions()
+    session.settings = dataclasses.replace(good, password=SecretStr("changed"))
+    with pytest.raises(ConnectError, match="refuses the user name or password"):
+        session.current_time()
+    session.settings = good
+    assert session.current_time() > 0
+
+
+def test_a_question_is_asked_again_when_the_connection_breaks(session: Session, simulator: Simulator) -> None:
+    simulator.inject(Rule("CurrentTime", drop=True, count=2))
+    assert session.current_time() > 0
+
+
+def test_a_broken_connection_is_given_up_after_some_tries(session: Session, simulator: Simulator) -> None:
+    simulator.inject(Rule("CurrentTime", drop=True))
+    with pytest.raises(UnreachableError, match="broke off CurrentTime") as caught:
+        session.current_time()
+    assert caught.value.retryable
+
+
+def test_closing_works_when_the_server_has_ended_the_session(
+    settings: VCenterSettings, simulator: Simulator
+) -> None:
+    with connect(settings):
+        simulator.end_sessions()
+    assert simulator.count("Login") == 1
