@@ -1,0 +1,357 @@
+"""The only home of Dask: a cluster to convert on, and this process as its resident worker beside vCenter.
+
+Tasks are submitted one by one, with plain values, never futures. Dask itself retries nothing: what ends, ends
+as an event, and the state machine decides. What the resident worker does goes through
+``orchestrator.resident``, so that it happens once and is heard of even when the scheduler is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dask.config
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker
+
+from orchestrator.errors import ConnectError
+from orchestrator.failures import failure_of
+from orchestrator.fleet.machine import WorkerJoined
+from orchestrator.fleet.states import Failure, WorkerLost
+from orchestrator.resident import Desk, TaskDone, TaskFailed, TaskKey
+from orchestrator.scratch import Scratch, default_root, sweep
+from orchestrator.work import Bench, Work
+
+log = logging.getLogger(__name__)
+
+CONVERT = "convert"
+"""Resource of the workers that convert: 1 for each VM they take at one time."""
+VCENTER = "vcenter"
+"""Resource of the resident worker."""
+_RESULT_SECONDS = 30.0
+_VCENTER_VARIABLES = "GOVC_"
+_LOOKED_AT = ("add-worker", "remove-worker")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Which workers convert."""
+
+    scheduler: str = ""
+    """Address of a running scheduler; empty: workers are started on this machine."""
+    workers: int | None = None
+    """Local workers; None: one for each processor core."""
+    memory: str = "2GiB"
+    """Of a local worker."""
+    scratch: str = ""
+    """Folder on each worker; empty: below its ``TMPDIR``."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables that local workers get beside this process's own, less those that name vCenter."""
+    connect_seconds: float = 20.0
+    """Until a scheduler counts as not there."""
+    resident_threads: int = 32
+    """Calls to vCenter at one time; the removal of a snapshot may take hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A stage on a worker tells what it has moved: bytes, by name."""
+
+    job: str
+    attempt: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLost:
+    """The scheduler is gone, and all workers with it; what the resident worker does goes on."""
+
+
+ClusterEvent = TaskDone | TaskFailed | Progressed | WorkerJoined | WorkerLost | SchedulerLost
+Listener = Callable[[ClusterEvent], None]
+"""Called from any thread; must not block."""
+WorkerStage = Callable[[Any, Work], Any]
+"""A stage on a worker: importable there; takes its order and its ``Work``, gives a value that pickles."""
+
+
+class Cluster:
+    """Submits stages and tells the listener what becomes of them. Made by ``connect``."""
+
+    def __init__(self, client: Client, desk: Desk, resident: str, scratch: str, listener: Listener) -> None:
+        self._client = client
+        self._desk = desk
+        self._resident = resident
+        self._scratch = scratch
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._looking = asyncio.Lock()
+        self._futures: dict[TaskKey, tuple[str, Future]] = {}
+        self._workers: dict[str, int] = {}
+        self._lost = False
+        self._apart = False
+        """Whether the resident worker is gone: its calls are then made beside Dask."""
+        client.subscribe_topic(desk.id, self._on_progress)
+        client.subscribe_topic("all", self._on_scheduler_event)
+        self.look()
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """Convert slots by worker."""
+        with self._lock:
+            return dict(self._workers)
+
+    def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
+        """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""
+        self._desk.expect(key, method, arguments)
+        if self._apart:
+            self._desk.run_apart(key)
+        else:
+            self._submit(key, VCENTER, self._resident, _run_resident, self._desk.id, key)
+
+    def submit(self, key: TaskKey, worker: str, stage: WorkerStage, order: Any) -> None:
+        """Run a stage on the worker, and nowhere else."""
+        self._submit(key, CONVERT, worker, _run_stage, stage, order, key, self._desk.id, self._scratch)
+
+    def abandon(self, worker: str, job: str, attempt: int) -> None:
+        """Nothing of the job's attempts up to this one is wanted from the worker: stop, and clean up."""
+        with self._lock:
+            unwanted = [
+                key
+                for key, (place, _) in self._futures.items()
+                if place == worker and key.job == job and key.attempt <= attempt
+            ]
+            futures = [self._futures.pop(key)[1] for key in unwanted]
+            reachable = worker in self._workers and not self._lost
+        for future in futures:
+            future.cancel()
+        if reachable:
+            self._client.loop.add_callback(self._discard, worker, job, attempt)
+
+    def look(self) -> None:
+        """Look for workers that joined or left, and whether the scheduler is there. Call it now and then."""
+        if self._lost:
+            return
+        if self._client.status in ("closed", "closing"):
+            self._lose_scheduler()
+        else:
+            self._client.loop.add_callback(self._look)
+
+    def _submit(self, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any) -> None:
+        # The cluster may be shared: two runs' keys must differ, or Dask takes the one's task for the other's.
+        future = self._client.submit(
+            function,
+            *arguments,
+            key=f"{key}@{self._desk.id}",
+            workers=[worker],
+            allow_other_workers=False,
+            resources={resource: 1},
+            retries=0,
+            pure=False,
+        )
+        with self._lock:
+            self._futures[key] = (worker, future)
+        future.add_done_callback(lambda ended: self._on_ended(key, worker, ended))
+
+    def _on_ended(self, key: TaskKey, worker: str, future: Future) -> None:
+        """In Dask's callback thread."""
+        with self._lock:
+            wanted = self._futures.pop(key, None) is not None
+        if worker == self._resident:
+            self._desk.run_apart(key)  # does nothing when it was begun, as it was unless the worker is gone
+        elif wanted and future.status != "cancelled":
+            self._tell(key, worker, future)
+
+    def _tell(self, key: TaskKey, worker: str, future: Future) -> None:
+        try:
+            ended = future.result(timeout=_RESULT_SECONDS)
+        except (KilledWorker, TimeoutError):
+            self._lose_worker(worker)
+        except Exception as error:  # Dask's own, such as a result that cannot be unpickled here
+            self._listener(TaskFailed(key, failure_of(error)))
+        else:
+            self._listener(TaskFailed(key, ended) if isinstance(ended, Failure) else TaskDone(key, ended))
+
+    def _on_progress(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        _, message = event
+        self._listener(Progressed(message["job"], message["attempt"], message["counts"]))
+
+    def _on_scheduler_event(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        _, message = event
+        match message:
+            case {"action": "add-worker"}:
+                self.look()
+            case {"action": "remove-worker", "worker": str(worker)}:
+                self._lose_worker(worker)
+
+    async def _look(self) -> None:
+        """In the client's loop."""
+        async with self._looking:
+            try:
+                identity = await self._client.scheduler.identity(n_workers=-1)
+            except OSError as error:
+                log.warning("the Dask scheduler does not answer: %s", error)
+                return
+            found = {
+                address: int(worker["resources"].get(CONVERT, 0))
+                for address, worker in identity["workers"].items()
+                if worker["resources"].get(CONVERT, 0) >= 1
+            }
+            with self._lock:
+                joined = {address: slots for address, slots in found.items() if address not in self._workers}
+                self._workers.update(joined)
+                lost = [address for address in self._workers if address not in found]
+        for address, slots in joined.items():
+            self._listener(WorkerJoined(address, slots))
+        for address in lost:
+            self._lose_worker(address)
+
+    def _lose_worker(self, worker: str) -> None:
+        if worker == self._resident:
+            self._lose_resident()
+        with self._lock:
+            known = self._workers.pop(worker, None) is not None
+        if known:
+            self._listener(WorkerLost(worker))
+
+    def _lose_scheduler(self) -> None:
+        self._lost = True
+        for worker in self.workers:
+            self._lose_worker(worker)
+        self._listener(SchedulerLost())
+        self._lose_resident()
+
+    def _lose_resident(self) -> None:
+        self._apart = True
+        self._desk.run_all_apart()
+
+    async def _discard(self, worker: str, job: str, attempt: int) -> None:
+        await self._client.run(_discard, self._scratch, job, attempt, workers=[worker], on_error="ignore")
+
+
+@contextmanager
+def connect(settings: ClusterSettings, resident: object, listener: Listener) -> Iterator[Cluster]:
+    """A cluster to convert on, with this process as its resident worker; all ends with the block.
+
+    ``resident`` stays in this process; its methods are what ``submit_resident`` calls.
+    Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_without_vcenter_variables())
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-dask-"))
+        if settings.scheduler:
+            target: Any = settings.scheduler
+        else:
+            target = stack.enter_context(_local_cluster(settings, folder))
+        client = stack.enter_context(_client(target, settings.connect_seconds))
+        desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
+        address = stack.enter_context(_resident_worker(client, settings, folder))
+        yield Cluster(client, desk, address, settings.scratch, listener)
+
+
+@contextmanager
+def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalCluster]:
+    root = Path(settings.scratch) if settings.scratch else default_root()
+    sweep(root)
+    # One death is enough: the state machine begins a new attempt elsewhere, Dask none at all.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        cluster = LocalCluster(
+            n_workers=settings.workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            resources={CONVERT: 1},
+            memory_limit=settings.memory,
+            local_directory=folder,
+            env=dict(settings.environment),
+        )
+    try:
+        with cluster:
+            yield cluster
+    finally:
+        sweep(root)
+
+
+@contextmanager
+def _client(target: Any, timeout: float) -> Iterator[Client]:
+    try:
+        client = Client(target, timeout=timeout, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ConnectError(
+            f"the Dask scheduler {target} cannot be reached: {error}",
+            "start it with `dask scheduler`, or leave --scheduler out to use this machine alone",
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _resident_worker(client: Client, settings: ClusterSettings, folder: str) -> Iterator[str]:
+    async def start() -> Worker:
+        return await Worker(
+            client.scheduler.address,
+            nthreads=settings.resident_threads,
+            name=f"orchestrate-{uuid4().hex[:8]}",
+            resources={VCENTER: settings.resident_threads},
+            memory_limit=0,
+            local_directory=folder,
+            security=client.security,
+            dashboard=False,
+        )
+
+    worker = client.sync(start)
+    try:
+        yield worker.address
+    finally:
+        client.sync(worker.close)
+
+
+@contextmanager
+def _without_vcenter_variables() -> Iterator[None]:
+    """What processes started meanwhile inherit: everything but the variables that name vCenter."""
+    names = [name for name in os.environ if name.startswith(_VCENTER_VARIABLES)]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+# What follows runs in workers.
+
+
+def _run_resident(desk: str, key: TaskKey) -> None:
+    Desk.find(desk).run(key)
+
+
+def _run_stage(stage: WorkerStage, order: Any, key: TaskKey, topic: str, scratch: str) -> Any:
+    """The stage's value, or its ``Failure``: Dask logs the arguments of what raises, tickets and all."""
+    worker = get_worker()
+
+    def send(counts: Mapping[str, int]) -> None:
+        worker.log_event(topic, {"job": key.job, "attempt": key.attempt, "counts": dict(counts)})
+
+    try:
+        bench = _bench(scratch)
+        with bench.working(key.job, key.attempt, send) as work:
+            return stage(order, work)
+    except Exception as error:
+        return failure_of(error)
+
+
+def _discard(scratch: str, job: str, attempt: int) -> None:
+    _bench(scratch).discard(job, attempt)
+
+
+@cache
+def _bench(scratch: str) -> Bench:
+    return Bench(Scratch(Path(scratch) if scratch else default_root()))

@@ -1,0 +1,108 @@
+"""What the resident worker is asked to do: claimed here before it is begun, told from here when it has ended.
+
+So a call to vCenter happens once, whatever Dask does, and is heard of even when the scheduler is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from orchestrator.failures import failure_of
+from orchestrator.fleet.states import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """A stage of an attempt; readable in Dask's dashboard."""
+
+    name: str
+    """For people: the VM's name, made of letters, digits, ``_``, ``.`` and ``-``."""
+    job: str
+    stage: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.job}/{self.stage}/{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A task has ended well."""
+
+    key: TaskKey
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task has ended in an error."""
+
+    key: TaskKey
+    failure: Failure
+
+
+class Desk:
+    """The calls that are expected, by task, and the object they are made to; a context manager."""
+
+    _open: ClassVar[dict[str, Desk]] = {}
+
+    def __init__(
+        self, resident: object, listener: Callable[[TaskDone | TaskFailed], None], threads: int
+    ) -> None:
+        self.id = f"orchestrate-{uuid4().hex[:12]}"
+        self._resident = resident
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._expected: dict[TaskKey, tuple[str, tuple[Any, ...]]] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resident")
+
+    def __enter__(self) -> Desk:
+        self._open[self.id] = self
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._open[self.id]
+        self._pool.shutdown(wait=True)
+
+    @classmethod
+    def find(cls, identifier: str) -> Desk:
+        """The open desk of this process with that identifier; ``KeyError`` when there is none."""
+        return cls._open[identifier]
+
+    def expect(self, key: TaskKey, method: str, arguments: tuple[Any, ...]) -> None:
+        """The resident's ``method`` is to be called."""
+        with self._lock:
+            self._expected[key] = (method, arguments)
+
+    def run(self, key: TaskKey) -> None:
+        """Make the call, unless it was begun already, and tell how it ended."""
+        with self._lock:
+            call = self._expected.pop(key, None)
+        if call is None:
+            return
+        method, arguments = call
+        try:
+            value = getattr(self._resident, method)(*arguments)
+        except Exception as error:
+            self._listener(TaskFailed(key, failure_of(error)))
+        else:
+            self._listener(TaskDone(key, value))
+
+    def run_apart(self, key: TaskKey) -> None:
+        """Make the call in a thread of the desk's own."""
+        self._pool.submit(self.run, key)
+
+    def run_all_apart(self) -> None:
+        """Make every call that nobody has begun."""
+        with self._lock:
+            keys = tuple(self._expected)
+        for key in keys:
+            self.run_apart(key)
