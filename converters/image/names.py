@@ -1,8 +1,4 @@
-"""VM names become repository names: valid, readable, and no two the same.
-
-The grammar is distribution's ``reference`` package: path components of ``[a-z0-9]`` joined by one ``.``, one
-or two ``_``, or any number of ``-``.
-"""
+"""VM names become repository names: valid (``converters.outputs.reference``), readable, no two the same."""
 
 from __future__ import annotations
 
@@ -14,7 +10,6 @@ from collections.abc import Iterable
 
 LONGEST_NAME = 128
 """Characters of one component; leaves room for the registry's path in the 255 of a whole name."""
-COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 
 _SUFFIX = 8
 _LETTERS = str.maketrans(

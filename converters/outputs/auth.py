@@ -98,7 +98,10 @@ class RegistryAuth(httpx.Auth):
             return
 
     def _token_request(self, challenge: Challenge) -> httpx.Request:
-        realm = httpx.URL(challenge.parameters.get("realm", ""))
+        try:
+            realm = httpx.URL(challenge.parameters.get("realm", ""))
+        except httpx.InvalidURL:
+            realm = httpx.URL()
         if not realm.host:
             raise OutputError(f"{self._registry.host} asks for a token and does not say where to get one")
         if self._credentials and realm.scheme != "https" and self._registry.scheme == "https":
@@ -118,10 +121,13 @@ class RegistryAuth(httpx.Auth):
     def _token(self, response: httpx.Response) -> str:
         host = response.request.url.host
         if response.is_success:
-            answer = response.json()
-            if token := answer.get("token") or answer.get("access_token"):
-                return str(token)
-            raise OutputError(f"the token server {host} of {self._registry.host} answered without a token")
+            try:
+                answer = response.json()
+                return str(answer.get("token") or answer["access_token"])
+            except (ValueError, KeyError, AttributeError) as error:
+                raise OutputError(
+                    f"the token server {host} of {self._registry.host} gave no token"
+                ) from error
         if response.is_client_error and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
             who = f"the user {self._credentials.username}" if self._credentials else "anonymous access"
             raise OutputError(

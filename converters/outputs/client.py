@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import email.utils
-import json
 import logging
 import ssl
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
 import tenacity
 
 from converters.errors import OutputError, OutputUnavailableError
+from converters.outputs.answers import HINTS, TRANSIENT, describe, retry_after
 from converters.outputs.auth import Credentials, RegistryAuth
 from converters.outputs.docker_config import docker_credentials
 
@@ -22,16 +20,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
-_TRANSIENT = {408, 429, 500, 502, 503, 504}
 _TIMEOUT = httpx.Timeout(60, connect=10)
 _LONGEST_WAIT = 5.0
-_HINTS = {
-    401: "check --registry-username and its password, or run `docker login` for this registry",
-    403: "the user may not push here; give it the right to, or choose another --registry prefix",
-    404: "the repository does not exist; create it, or choose another --registry prefix",
-    405: "the registry takes no pushes; is it read-only or a mirror?",
-    413: "the registry or a proxy before it limits the size of a request; raise that limit",
-}
+_PIECE = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +39,6 @@ class RegistryAccess:
     """Bytes of a blob sent in one request; a larger minimum of the registry's wins."""
     patience: float = 120.0
     """Seconds that a registry may be away, or say that it is busy, before a push fails."""
-    proxy: str = field(default="", repr=False)
-    """URL of an HTTP proxy; variables of the environment are not looked at."""
 
 
 class Transient(Exception):
@@ -59,6 +48,25 @@ class Transient(Exception):
         super().__init__(message, retry_after)
         self.message = message
         self.retry_after = retry_after
+
+
+class _Body:
+    """A request's body: can be sent again, and lets go of its bytes when told to.
+
+    httpx ties a response and its request into a reference cycle. Until the collector finds it, the body would
+    stay in memory: 200 MiB of them, when a layer is pushed.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._content), _PIECE):
+            yield self._content[start : start + _PIECE]
+
+    def release(self) -> None:
+        """Let go of the bytes."""
+        self._content = b""
 
 
 class RegistryClient:
@@ -74,7 +82,6 @@ class RegistryClient:
             auth=RegistryAuth(self.url, access.credentials or docker_credentials(registry)),
             verify=_trust(access.ca_file),
             trust_env=False,
-            proxy=access.proxy or None,
             timeout=_TIMEOUT,
             follow_redirects=False,
             headers={"User-Agent": "orchestrate"},
@@ -121,17 +128,26 @@ class RegistryClient:
             Transient: no answer, or one that says to come again.
             OutputError: an answer whose status is not in ``accept``.
         """
+        body = _Body(content)
+        lengths = {"Content-Length": str(len(content))} if content else {}
         try:
-            response = self._http.request(method, self.url.join(url), content=content, headers=headers)
+            response = self._http.request(
+                method,
+                self.url.join(url),
+                content=body if content else None,
+                headers={**lengths, **(headers or {})},
+            )
         except httpx.TransportError as error:
             raise self._no_answer(error) from error
+        finally:
+            body.release()
         if response.status_code in accept:
             return response
-        if response.status_code in _TRANSIENT:
-            raise Transient(describe(response), _retry_after(response.headers.get("Retry-After", "")))
+        if response.status_code in TRANSIENT:
+            raise Transient(describe(response), retry_after(response.headers.get("Retry-After", "")))
         raise OutputError(
             f"{self.registry} refuses {method} {response.request.url.path}: {describe(response)}",
-            _HINTS.get(response.status_code, ""),
+            HINTS.get(response.status_code, ""),
         )
 
     def location(self, response: httpx.Response) -> httpx.URL:
@@ -142,7 +158,10 @@ class RegistryClient:
         value = response.headers.get("Location")
         if not value:
             raise OutputError(f"{self.registry} answered {response.request.method} without a Location")
-        url = response.request.url.join(value)
+        try:
+            url = response.request.url.join(value)
+        except httpx.InvalidURL as error:
+            raise OutputError(f"{self.registry} gave a Location that is no URL: {error}") from error
         if url.scheme == "http" and self.url.scheme == "https" and url.host == self.url.host:
             return url.copy_with(scheme="https", netloc=self.url.netloc)
         return url
@@ -170,33 +189,6 @@ def is_local(registry: str) -> bool:
     """Whether a registry is on this machine, where plain HTTP is the custom."""
     host = registry.rpartition(":")[0] if registry.rpartition(":")[2].isdigit() else registry
     return host in ("localhost", "[::1]") or host.startswith("127.")
-
-
-def describe(response: httpx.Response) -> str:
-    """Status and the registry's own words (distribution-spec, "Error Codes")."""
-    status = f"{response.status_code} {response.reason_phrase}"
-    try:
-        errors = json.loads(response.content)["errors"]
-        said = "; ".join(_words(error) for error in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        said = response.text.strip()[:200]
-    return f"{status}: {said}" if said else status
-
-
-def _words(error: Mapping[str, object]) -> str:
-    parts = [str(error[key]) for key in ("code", "message", "detail") if error.get(key)]
-    return ": ".join(parts)[:300]
-
-
-def _retry_after(value: str) -> float:
-    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): a number, or a date."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (date - datetime.datetime.now(date.tzinfo)).total_seconds())
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=0.25, max=_LONGEST_WAIT, min=0.1)

@@ -95,10 +95,15 @@ def _from_helper(helper: str, registry: str, environment: Mapping[str, str]) -> 
         if _NOT_FOUND in said.lower():
             return None
         raise OutputError(f"the credential helper `{program}` gives nothing for {registry}: {said}")
-    answer = json.loads(completed.stdout)
-    if answer["Username"] == "<token>":
-        return Credentials("", identity_token=answer["Secret"])
-    return Credentials(answer["Username"], answer["Secret"])
+    try:
+        answer = json.loads(completed.stdout)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError):
+        # Without the cause: it would show what was answered, perhaps the secret.
+        raise OutputError(f"the credential helper `{program}` answered something else than JSON") from None
+    if username == "<token>":
+        return Credentials("", identity_token=secret)
+    return Credentials(username, secret)
 
 
 def _is_for(key: str, registry: str) -> bool:

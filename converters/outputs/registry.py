@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 
-from converters.errors import OutputError, OutputUnavailableError
+from converters.errors import OutputUnavailableError
 from converters.outputs.base import Descriptor
 from converters.outputs.client import RegistryAccess, RegistryClient
+from converters.outputs.reference import check_tag, split_repository
 from converters.outputs.upload import RegistryUpload
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_HOST = re.compile(
-    r"(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?=:))(?::[0-9]+)?"
-)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_LONGEST_NAME = 255
 _EXISTS = (200, 302, 307, 308)
 """Answers for a blob that is there: itself, or where the registry stores it."""
 _DEFAULT_ACCESS = RegistryAccess()
@@ -68,8 +61,7 @@ class RegistryOutput:
         digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
         tags = tuple(tags)
         for tag in tags:
-            if not _TAG.fullmatch(tag):
-                raise OutputError(f"{tag!r} is no valid tag", "letters, digits, ., _ and -, at most 128")
+            check_tag(tag)
         for reference in (digest, *tags):
             self._put_manifest(reference, digest, manifest, media_type)
         return Descriptor(media_type, digest, len(manifest))
@@ -100,22 +92,3 @@ class RegistryOutput:
     def close(self) -> None:
         """End connections."""
         self._client.close()
-
-
-def split_repository(repository: str) -> tuple[str, str]:
-    """``host[:port]`` and path of a repository (distribution's ``reference`` package).
-
-    Raises:
-        OutputError: not of that form.
-    """
-    registry, _, name = repository.partition("/")
-    if not _HOST.fullmatch(registry):
-        raise OutputError(
-            f"{repository!r} names no registry", "write HOST[:PORT]/PATH, such as localhost:5000/vms"
-        )
-    if not _NAME.fullmatch(name) or len(repository) > _LONGEST_NAME:
-        raise OutputError(
-            f"{name!r} is no valid repository name",
-            f"lower-case letters and digits, joined by . _ - and /, at most {_LONGEST_NAME} with the host",
-        )
-    return registry, name

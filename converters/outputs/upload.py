@@ -11,7 +11,8 @@ from urllib.parse import quote
 import httpx
 
 from converters.errors import OutputError, OutputUnavailableError
-from converters.outputs.client import RegistryClient, Transient, describe
+from converters.outputs.answers import describe
+from converters.outputs.client import RegistryClient, Transient
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +81,12 @@ class RegistryUpload:
         self._location = None
 
     def _send(self, data: bytes) -> None:
-        start = self._offset
+        start, end = self._offset, self._offset + len(data)
 
         def attempt() -> None:
             if self._uncertain:
-                self._synchronise(start, start + len(data))
-            while self._offset < start + len(data):
+                self._synchronise(start, end)
+            while self._offset < end:
                 self._patch(data[self._offset - start :])
 
         self._client.retrying(attempt)

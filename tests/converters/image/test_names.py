@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.image.names import COMPONENT, LONGEST_NAME, repository_names
+from converters.image.names import LONGEST_NAME, repository_names
+from converters.outputs.reference import COMPONENT
 
 
 def one(name: str) -> str:

@@ -75,6 +75,14 @@ def test_helper_that_knows_nothing(tmp_path: Path) -> None:
     assert docker_credentials(REGISTRY, write(tmp_path, {"credsStore": "test"})) is None
 
 
+def test_helper_that_talks_does_not_get_its_answer_into_the_error(tmp_path: Path) -> None:
+    helper(tmp_path, "echo s3cret")
+    with pytest.raises(OutputError, match="something else than JSON") as raised:
+        docker_credentials(REGISTRY, write(tmp_path, {"credsStore": "test"}))
+    assert "s3cret" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
 def test_helper_that_fails_or_is_missing(tmp_path: Path) -> None:
     helper(tmp_path, 'echo "keychain is locked"; exit 1')
     with pytest.raises(OutputError, match="keychain is locked"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import random
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +27,8 @@ from converters.image.config import (
 from converters.image.layer import compress_layer
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
-from converters.outputs.registry import RegistryOutput, split_repository
+from converters.outputs.reference import split_repository
+from converters.outputs.registry import RegistryOutput
 from deploy.demo import certificates
 from deploy.demo.registry import Registry, registry
 
@@ -136,6 +139,23 @@ def test_registry_killed_within_a_chunk_never_keeps_a_wrong_blob(server: Registr
             assert error.retryable
             push(output)
     assert stored(server, digest) == large
+
+
+def test_chunks_that_were_sent_are_let_go(server: Registry) -> None:
+    """Without the help of the garbage collector, which comes late when objects are few and large."""
+    size, count = 1 << 20, 48
+    small_chunks = RegistryAccess(chunk_size=size)
+    with RegistryOutput(f"{server.address}/vms/web", small_chunks) as output, output.upload() as upload:
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(count):
+                upload.write(bytes(size))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert peak < 8 * size
 
 
 def test_upload_left_without_commit_leaves_nothing(server: Registry) -> None:
