@@ -59,8 +59,8 @@ def make_filesystem(path: Path, fstype: str, *, offset: int = 0, size: int | Non
     part = path.with_suffix(".part")
     with open(part, "xb") as file:
         file.truncate(size)
-    options = ["-q", "-F"] if fstype.startswith("ext") else ["-q", "-f"]
-    subprocess.run([f"mkfs.{fstype}", *options, part], check=True)
+    options = {"vfat": [], "xfs": ["-q", "-f"], "btrfs": ["-q", "-f"]}.get(fstype, ["-q", "-F"])
+    subprocess.run([f"mkfs.{fstype}", *options, part], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(
         [
             "dd",

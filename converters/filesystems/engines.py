@@ -1,0 +1,74 @@
+"""Which engine reads a volume, and which takes over when it cannot: decided here, without touching a disk.
+
+In process where that is exact; for a journal that has to be replayed, user-mode Linux first; libguestfs for
+everything else. An engine that is not sure says so by an error, and each step down is told with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+EXT = ("ext2", "ext3", "ext4")
+"""What the reader in process reads, in blkid(8)'s words."""
+
+
+class Engine(StrEnum):
+    """How a volume is read."""
+
+    EXT2FS = "ext2fs"
+    """In process."""
+    UML = "uml"
+    """In process, over what user-mode Linux recovered."""
+    GUESTFS = "guestfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a volume asks of its reader."""
+
+    type: str
+    on_disk: bool = True
+    """Whether it is a range of a disk, and not assembled from several."""
+    dirty: bool = False
+    """Whether its journal holds changes that are not in place yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The engine to take, None when there is none left, and those before it with the reason against each."""
+
+    engine: Engine | None
+    passed: tuple[tuple[Engine, str], ...]
+
+
+def next_engine(need: Need, allowed: Collection[Engine], failed: Mapping[Engine, str]) -> Decision:
+    """Decide who reads a volume: the first in order that nothing speaks against.
+
+    Args:
+        allowed: engines that are switched on.
+        failed: what was tried on this volume already, and how it ended.
+    """
+    passed: list[tuple[Engine, str]] = []
+    for engine in (Engine.UML if need.dirty else Engine.EXT2FS, Engine.GUESTFS):
+        reason = failed.get(engine) or _objection(engine, need, allowed)
+        if not reason:
+            return Decision(engine, tuple(passed))
+        passed.append((engine, reason))
+    return Decision(None, tuple(passed))
+
+
+def _objection(engine: Engine, need: Need, allowed: Collection[Engine]) -> str:
+    """Why an engine is not even tried; empty when it is."""
+    if engine not in allowed:
+        return "it is switched off"
+    if engine is Engine.GUESTFS:
+        return ""
+    if not need.on_disk:
+        return "only libguestfs assembles logical volumes"
+    if need.type not in EXT:
+        return f"it reads ext2, ext3 and ext4, not {need.type or 'unknown content'}"
+    if Engine.EXT2FS not in allowed:
+        return "the reader for what it recovers, ext2fs, is switched off"
+    return ""

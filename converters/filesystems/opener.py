@@ -1,0 +1,197 @@
+"""Opens the volumes of a guest, each with the first engine that reads it exactly."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.disks import Disk, DiskSource, ImageFile, RawFile, open_disk
+from converters.disks.overlay import CowDisk
+from converters.disks.raw import RawDisk
+from converters.errors import FilesystemError, UnsupportedError
+from converters.filesystems.base import Filesystem
+from converters.filesystems.engines import EXT, Decision, Engine, Need, next_engine
+from converters.filesystems.ext import ExtFilesystem
+from converters.filesystems.guestfs import Appliance, ApplianceDevice
+from converters.filesystems.guestfs_reader import GuestfsFilesystem
+from converters.filesystems.uml import Recovered, RecoveryError, copy_volume, recover
+from converters.guest.facts import StepDown
+from converters.process import ProcessError
+from converters.volumes.base import Volume
+
+log = logging.getLogger(__name__)
+
+Place = Volume | ApplianceDevice
+"""Where a file system can be: a range of a disk, or what only the appliance sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file system ready to be read."""
+
+    filesystem: Filesystem
+    engine: str
+    """``ext2fs``, ``uml+ext2fs`` or ``guestfs``."""
+    recovered: bool
+    """Whether its journal was replayed."""
+
+
+class VolumeOpener:
+    """Opens the volumes of one guest, each once, and closes them all; disks and appliance are shared."""
+
+    def __init__(self, sources: Sequence[DiskSource], scratch: Path, allowed: Collection[Engine]) -> None:
+        """Open the disks.
+
+        Raises:
+            DiskError: one of them cannot be opened.
+        """
+        self.step_downs: list[StepDown] = []
+        self._notes: list[str] = []
+        self._sources = tuple(sources)
+        self._scratch = scratch
+        self._allowed = frozenset(allowed)
+        self._opened: dict[tuple[Place, str], Opened] = {}
+        with ExitStack() as stack:
+            self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
+            self.appliance = Appliance(self._sources, scratch)
+            stack.callback(self.appliance.close)
+            self._stack = stack.pop_all()
+
+    @property
+    def uses_appliance(self) -> bool:
+        """Whether libguestfs is switched on."""
+        return Engine.GUESTFS in self._allowed
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the volumes read, each a sentence."""
+        return (*self._notes, *self.appliance.notes)
+
+    def open(self, place: Place, options: str = "") -> Opened:
+        """The file system at ``place``, by the first engine that can.
+
+        Args:
+            options: mount options that choose what is seen (``subvol=@``).
+
+        Raises:
+            FilesystemError: every engine failed on it.
+            UnsupportedError: no engine that is switched on reads it.
+            DiskError: the disk cannot be read.
+        """
+        key = (place, options)
+        if key not in self._opened:
+            self._opened[key] = self._open(place, options)
+        return self._opened[key]
+
+    def close(self) -> None:
+        """Close file systems, appliance and disks; a second call does nothing."""
+        self._opened.clear()
+        self._stack.close()
+
+    def _open(self, place: Place, options: str) -> Opened:
+        need, failed = self._look(place)
+        tried = bool(failed)
+        while (decision := next_engine(need, self._allowed, failed)).engine is not None:
+            try:
+                opened = self._open_by(decision.engine, place, options, need)
+            except (FilesystemError, UnsupportedError, ProcessError) as error:
+                failed[decision.engine] = str(error)
+                tried = True
+                continue
+            self._tell(place, decision)
+            return opened
+        reasons = "; ".join(f"{engine}: {reason}" for engine, reason in decision.passed)
+        message = f"{describe(place)} ({need.type or 'unknown content'}) cannot be read: {reasons}"
+        raise FilesystemError(message) if tried else UnsupportedError(message, "switch its engine on")
+
+    def _look(self, place: Place) -> tuple[Need, dict[Engine, str]]:
+        """What the volume needs, and what the look itself already ruled out."""
+        type = place.content.type
+        if isinstance(place, ApplianceDevice):
+            return Need(type, on_disk=False), {}
+        if type not in EXT:
+            return Need(type), {}
+        try:
+            with ExtFilesystem(self.disks[place.disk], place.start, place.size) as filesystem:
+                if filesystem.has_errors:
+                    self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
+                return Need(type, dirty=filesystem.needs_recovery), {}
+        except (FilesystemError, UnsupportedError) as error:
+            return Need(type), {Engine.EXT2FS: str(error)}
+
+    def _open_by(self, engine: Engine, place: Place, options: str, need: Need) -> Opened:
+        match engine, place:
+            case Engine.EXT2FS, Volume():
+                return Opened(self._read_ext(self.disks[place.disk], place), "ext2fs", recovered=False)
+            case Engine.UML, Volume():
+                return Opened(self._read_ext(self._recover(place), place), "uml+ext2fs", recovered=True)
+            case _:
+                device = self.appliance.device(place) if isinstance(place, Volume) else place.name
+                filesystem = GuestfsFilesystem(self.appliance, device, options)
+                return Opened(filesystem, "guestfs", recovered=need.dirty)
+
+    def _read_ext(self, disk: Disk, volume: Volume) -> Filesystem:
+        """A reader that has seen the whole tree once.
+
+        The walk takes some seconds a million files, and finds what cannot be represented exactly before
+        anything was sent anywhere, while another engine can still take over.
+        """
+        filesystem = self._stack.enter_context(ExtFilesystem(disk, volume.start, volume.size))
+        if filesystem.needs_recovery:
+            raise RecoveryError("the journal still asks to be replayed")
+        for _ in filesystem.walk():
+            pass
+        return filesystem
+
+    def _recover(self, volume: Volume) -> Disk:
+        """The volume's disk after the journal's replay."""
+        cow = self._scratch / f"volume-{volume.disk}-{volume.start}.cow"
+        try:
+            recovered = self._replay(volume, cow)
+        except OSError as error:
+            raise RecoveryError(f"the scratch folder {self._scratch} does not do: {error}") from error
+        where = describe(volume)
+        log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)
+        self._notes += [f"{where}: {note}" for note in recovered.notes]
+        disk = CowDisk(open_disk(self._sources[volume.disk]), str(cow))
+        self._stack.callback(disk.close)
+        return disk
+
+    def _replay(self, volume: Volume, cow: Path) -> Recovered:
+        source, disk = self._sources[volume.disk], self.disks[volume.disk]
+        match source, disk:
+            case ((RawFile(path) | ImageFile(path, "raw")), RawDisk()):
+                return recover(Path(path), volume.start, volume.content.type, cow)
+            case _:
+                copy = cow.with_suffix(".raw")
+                try:
+                    copy_volume(disk, volume.start, volume.size, copy)
+                    return recover(copy, volume.start, volume.content.type, cow)
+                finally:
+                    copy.unlink(missing_ok=True)
+
+    def _tell(self, place: Place, decision: Decision) -> None:
+        for engine, reason in decision.passed:
+            step = StepDown(describe(place), engine, str(decision.engine), reason)
+            log.warning("%s: %s instead of %s: %s", step.volume, step.instead, step.engine, step.reason)
+            self.step_downs.append(step)
+
+    @staticmethod
+    def _open_disk(stack: ExitStack, source: DiskSource) -> Disk:
+        disk = open_disk(source)
+        stack.callback(disk.close)
+        return disk
+
+
+def describe(place: Place) -> str:
+    """A volume in words: ``disk 0 partition 1``, ``disk 1``, ``/dev/vg/root``."""
+    match place:
+        case ApplianceDevice(name):
+            return name
+        case Volume(disk=disk, number=0):
+            return f"disk {disk}"
+        case Volume(disk=disk, number=number):
+            return f"disk {disk} partition {number}"

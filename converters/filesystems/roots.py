@@ -1,0 +1,137 @@
+"""Which volume of a guest holds its root file system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
+from converters.filesystems.access import read_bytes
+from converters.filesystems.base import Filesystem, Kind
+from converters.filesystems.fstab import parse
+from converters.filesystems.guestfs import ApplianceDevice
+from converters.filesystems.opener import Place, VolumeOpener, describe
+from converters.filesystems.places import CONTAINERS, find_devices, find_volumes
+from converters.volumes.base import Volume
+
+LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
+"""File systems that a Linux root can be on."""
+
+_IDENTITY = (b"etc/fstab", b"etc/os-release", b"usr/lib/os-release")
+_PROGRAMS = (b"bin", b"usr")
+_FSTAB_LIMIT = 1 << 20
+_HINT = "say which with --root DISK:PARTITION"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The volume with the root file system."""
+
+    place: Place
+    notes: tuple[str, ...] = ()
+
+
+def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> Root:
+    """The root among ``volumes``, or else among what the appliance assembles from them.
+
+    Args:
+        wanted: ``disk:partition`` (partition 0: a disk without a table) or a device's name, as a person said.
+
+    Raises:
+        NoLinuxError: there is none; the message lists what there is.
+        UnsupportedError: several, and none that names itself alone in its fstab; or encrypted.
+        FilesystemError: a volume that could be it cannot be read.
+    """
+    search = _Search(opener, volumes)
+    if wanted:
+        return Root(search.named(wanted))
+    roots = search.among(volume for volume in volumes if volume.content.type in LINUX)
+    if not roots and search.has_more:
+        roots = search.among(device for device in opener.appliance.devices() if device.content.type in LINUX)
+    match roots:
+        case []:
+            raise search.nothing()
+        case [place]:
+            return Root(place)
+    named = [place for place in roots if search.names_itself(place)]
+    listed = ", ".join(map(describe, roots))
+    if len(named) != 1:
+        raise UnsupportedError(f"several volumes hold a Linux root file system: {listed}", _HINT)
+    note = f"Of {listed}, all with a root file system, {describe(named[0])} is the one whose fstab names it."
+    return Root(named[0], (note,))
+
+
+def is_root(filesystem: Filesystem) -> bool:
+    """Whether this is a Linux root: it has configuration, and programs."""
+    etc = filesystem.lookup(b"etc")
+    if etc is None or etc.kind is not Kind.DIRECTORY:
+        return False
+    return _has_any(filesystem, _IDENTITY) and _has_any(filesystem, _PROGRAMS)
+
+
+def _has_any(filesystem: Filesystem, paths: Iterable[bytes]) -> bool:
+    return any(filesystem.lookup(path) is not None for path in paths)
+
+
+class _Search:
+    def __init__(self, opener: VolumeOpener, volumes: Sequence[Volume]) -> None:
+        self._opener = opener
+        self._volumes = volumes
+        self._devices: tuple[ApplianceDevice, ...] = ()
+        self._failures: list[ConvertError] = []
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the appliance may see volumes that are no ranges of one disk, or subvolumes."""
+        kinds = {volume.content.type for volume in self._volumes}
+        return self._opener.uses_appliance and not kinds.isdisjoint((*CONTAINERS[:2], "btrfs"))
+
+    def among(self, places: Iterable[Place]) -> list[Place]:
+        """The places that hold a root file system."""
+        return [place for place in places if self._is_root(place)]
+
+    def _is_root(self, place: Place) -> bool:
+        try:
+            return is_root(self._opener.open(place).filesystem)
+        except (FilesystemError, UnsupportedError) as error:
+            self._failures.append(error)
+            return False
+
+    def names_itself(self, place: Place) -> bool:
+        """Whether the entry for ``/`` in the fstab of a root leads back to it."""
+        content = read_bytes(self._opener.open(place).filesystem, b"etc/fstab", _FSTAB_LIMIT) or b""
+        lines, _ = parse(content.decode("utf-8", "surrogateescape"))
+        for line in lines:
+            if line.target == "/":
+                if isinstance(place, Volume):
+                    return place in find_volumes(line, self._volumes)
+                return place in find_devices(line, [place])
+        return False
+
+    def named(self, wanted: str) -> Place:
+        """The place a person named."""
+        for volume in self._volumes:
+            if wanted == f"{volume.disk}:{volume.number}":
+                return volume
+        devices = self._opener.appliance.devices() if wanted.startswith(("/dev/", "btrfsvol:")) else ()
+        for device in devices:
+            if wanted == device.name:
+                return device
+        names = [f"{volume.disk}:{volume.number}" for volume in self._volumes]
+        names += [device.name for device in devices]
+        raise NoLinuxError(f"there is no volume {wanted}", f"there are {', '.join(names)}")
+
+    def nothing(self) -> ConvertError:
+        """The error that says what is on the disks instead of a root file system."""
+        listed = "; ".join(
+            f"{describe(volume)}: {volume.content.type or 'nothing known'}" for volume in self._volumes
+        )
+        message = f"no Linux root file system: {listed or 'the disks are empty'}"
+        kinds = {volume.content.type for volume in self._volumes}
+        if self._failures:
+            return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
+        if "crypto_LUKS" in kinds:
+            return UnsupportedError(message, "an encrypted guest can only be converted after it is decrypted")
+        if kinds & {*CONTAINERS} and not self._opener.uses_appliance:
+            return UnsupportedError(message, "switch on the engine guestfs, which reads logical volumes")
+        return NoLinuxError(message, "give all disks of the guest")
