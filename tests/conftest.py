@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from deploy.demo import simulator
+from deploy.demo import dockerd, guests, simulator
 from deploy.demo.fleet import Fleet
 from deploy.demo.simulator import Simulator
 
@@ -37,3 +37,20 @@ def new_simulator() -> Iterator[StartSimulator]:
     """Starts a vCenter of the test's own for each fleet."""
     with ExitStack() as stack:
         yield lambda fleet: stack.enter_context(simulator.running(fleet))
+
+
+@pytest.fixture(scope="session")
+def web_guest() -> guests.Guest:
+    """Debian with systemd and nginx; GPT."""
+    return guests.web()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[dockerd.Engine]:
+    """A Docker Engine of the tests' own; where none can be started, the test is skipped with the reason."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(dockerd.running())
+        except dockerd.EngineUnavailableError as error:
+            pytest.skip(str(error))
+        yield running

@@ -20,6 +20,7 @@ from deploy.demo.fleet import Cluster, Datacenter, Disk, Fleet, Host, Machine, S
 from deploy.demo.simulator import Download, Rule, Simulator
 from tests.conftest import StartSimulator
 from tests.deploy import vcenter
+from tests.waiting import until
 
 NAMES = ("plain", "with space", "slash/name", "per%cent", "ünï-códe", "100%2f")
 
@@ -237,7 +238,7 @@ def test_an_answer_can_be_lost_after_the_work_is_done(vc: Simulator) -> None:
         vm = vcenter.find(service, "plain")
         with pytest.raises(RemoteDisconnected):
             vm.CreateSnapshot_Task("lost", "", False, False)
-        _until(lambda: [s.name for s in vc.snapshots() if s.vm == "plain"] == ["lost"])
+        until(lambda: [s.name for s in vc.snapshots() if s.vm == "plain"] == ["lost"])
         vcenter.wait(vm.snapshot.currentSnapshot.RemoveSnapshot_Task(False))
 
 
@@ -314,7 +315,7 @@ def test_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
         assert parent.stdout is not None
         ca_file, url = parent.stdout.readline().split()
         parent.send_signal(signal.SIGKILL)
-    _until(lambda: not Path(ca_file).parent.exists())
+    until(lambda: not Path(ca_file).parent.exists())
     with pytest.raises(httpx.ConnectError):
         httpx.get(url, trust_env=False)
 
@@ -330,10 +331,3 @@ def test_refuses_rules_that_cannot_be(vc: Simulator) -> None:
         vc.inject(Rule("CreateSnapshot_Task", fault="NoSuchFault"))
     with pytest.raises(ValueError, match="stage"):
         vc.inject(Rule("Login", stage="task", fault="TaskInProgress"))
-
-
-def _until(condition: Any, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)

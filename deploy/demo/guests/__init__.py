@@ -11,7 +11,7 @@ from pathlib import Path
 
 from converters import process
 from deploy.demo import cache
-from deploy.demo.guests import debian, junk, layout, tiny
+from deploy.demo.guests import debian, dirty, junk, layout, tiny
 from deploy.demo.guests.layout import Built
 from deploy.demo.guests.recipes import BENCH, DB, LEGACY, WEB, Recipe
 
@@ -63,6 +63,15 @@ def small(name: str = "tiny", payload: int = 0) -> Guest:
         f"guest-tiny-{name}-{payload}", key, lambda into: _finish(tiny.build(into, name, payload))
     )
     return _guest(name, folder, layout.place(tiny.partitions(payload))[0], tiny.page(name))
+
+
+def busy() -> Guest:
+    """``web`` copied while it was mounted and busy; needs root. ``dirty`` says what a replay brings back."""
+    source = web()
+    (root,) = (built for built in source.partitions if built.mount == "/")
+    key = _key("dirty.py", str(source.raw))
+    folder = cache.cached("guest-busy", key, lambda into: _finish(dirty.build(into, source.raw, root)))
+    return _guest("busy", folder, source.partitions, source.page)
 
 
 def windows() -> Guest:

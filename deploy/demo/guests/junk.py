@@ -10,6 +10,7 @@ from deploy.demo.guests.layout import MIB, SECTOR
 
 _START = MIB
 _SIZE = 64 * MIB
+_TABLE_CLUSTER = 4
 
 
 def windows(path: Path) -> None:
@@ -26,7 +27,7 @@ def windows(path: Path) -> None:
     boot[13] = 8  # sectors a cluster
     boot[21] = 0xF8  # fixed disk
     boot[40:48] = (sectors - 1).to_bytes(8, "little")
-    boot[48:56] = (4).to_bytes(8, "little")  # cluster of the master file table
+    boot[48:56] = _TABLE_CLUSTER.to_bytes(8, "little")  # of the master file table
     boot[56:64] = (sectors // 16).to_bytes(8, "little")  # and of its mirror
     boot[64] = 0xF6  # a file record is 2**10 bytes
     boot[68] = 1
@@ -35,6 +36,17 @@ def windows(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(_START)
         file.write(boot)
+        file.seek(_START + _TABLE_CLUSTER * 8 * SECTOR)
+        file.write(_empty_record() * 16)
+
+
+def _empty_record() -> bytes:
+    """A record of the master file table without attributes."""
+    record = bytearray(1024)
+    record[0:4] = b"FILE"
+    record[20:22] = (56).to_bytes(2, "little")  # where the attributes begin
+    record[56:60] = b"\xff\xff\xff\xff"  # and end
+    return bytes(record)
 
 
 def garbage(path: Path) -> None:
