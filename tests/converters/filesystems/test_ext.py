@@ -185,6 +185,31 @@ def test_external_journal_is_told(tmp_path: Path) -> None:
         assert filesystem.external_journal == identifier
 
 
+@pytest.mark.parametrize("size", [1024, 2048, 4096, 16384, 65536])
+def test_block_sizes(tmp_path: Path, size: int) -> None:
+    tree = tmp_path / "tree"
+    (tree / "many").mkdir(parents=True)
+    for i in range(2000):
+        (tree / f"many/{i}-{'n' * 40}").write_bytes(b"%d" % i)
+    image = make(tmp_path / "image", "-t", "ext4", "-b", str(size), size=256 << 20, folder=tree)
+    with opened(image) as filesystem:
+        entries = [entry for entry in filesystem.walk(b"many") if entry.kind is Kind.FILE]
+        assert len(entries) == 2000
+        for entry in entries:
+            assert b"".join(filesystem.read(entry)) == entry.path[5:].split(b"-")[0]
+
+
+def test_directories_that_ignore_case_are_read_as_they_are(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "d").mkdir(parents=True)
+    (tree / "d/MiXed").touch()
+    image = make(tmp_path / "image", "-t", "ext4", "-O", "casefold", folder=tree)
+    debugfs(image, "set_inode_field d flags 0x40080000")
+    with opened(image) as filesystem:
+        assert filesystem.lookup(b"d/MiXed") is not None
+        assert filesystem.lookup(b"d/mixed") is None
+
+
 def test_journal_device_is_refused_by_name(tmp_path: Path) -> None:
     image = make(tmp_path / "image", "-O", "journal_dev", "-b", "4096")
     with pytest.raises(UnsupportedError, match="external ext journal"), opened(image):

@@ -128,6 +128,18 @@ def test_trees_that_lie(tree: Path, tmp_path: Path, commands: tuple[str, ...], m
         use(image)
 
 
+def test_one_block_for_much_of_a_directory(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "d").mkdir(parents=True)
+    for i in range(100):
+        (tree / "d" / f"{i}-with-a-rather-long-name").touch()
+    image = make(tmp_path / "image", *BLOCK_MAP, "-b", "1024", folder=tree)
+    blocks = debugfs(image, "blocks d").splitlines()[1].split()
+    debugfs(image, f"set_inode_field d block[2] {blocks[1]}")
+    with pytest.raises(FilesystemError, match="one of its blocks twice"):
+        use(image)
+
+
 @pytest.mark.parametrize(
     ("field", "message"),
     [
