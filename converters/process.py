@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -63,12 +64,22 @@ class Limits:
 
     def arguments(self) -> list[str]:
         """The words that put a program under these limits, before its own."""
-        limits = (("--as", self.address_space), ("--cpu", self.cpu_seconds), ("--fsize", self.file_size))
-        options = [f"{option}={value}" for option, value in limits if value is not None]
+        limits = (
+            ("--as", resource.RLIMIT_AS, self.address_space),
+            ("--cpu", resource.RLIMIT_CPU, self.cpu_seconds),
+            ("--fsize", resource.RLIMIT_FSIZE, self.file_size),
+        )
+        options = [f"{option}={_allowed(kind, value)}" for option, kind, value in limits if value is not None]
         return ["prlimit", *options, "--"] if options else []
 
 
 NO_LIMITS = Limits()
+
+
+def _allowed(kind: int, value: int) -> int:
+    """``value``, or our own hard limit where that is lower: raising it takes a privilege we may not have."""
+    _, hard = resource.getrlimit(kind)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,3 +121,13 @@ def test_a_child_does_not_outlive_a_killed_parent() -> None:
 def test_limits_hold_in_the_child() -> None:
     done = run(["sh", "-c", "ulimit -t; ulimit -v"], limits=Limits(address_space=1 << 30, cpu_seconds=7))
     assert done.stdout.split() == [b"7", b"1048576"]
+
+
+def test_a_limit_above_our_own_hard_limit_is_lowered_to_it() -> None:
+    script = (
+        "import resource\nfrom converters.process import Limits, run\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (50, 50))\n"
+        "print(run(['sh', '-c', 'ulimit -t'], limits=Limits(cpu_seconds=100)).stdout.decode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "50"
