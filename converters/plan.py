@@ -90,7 +90,7 @@ def plan_image(
         resources=resources(machine),
         service=service.name if service else "",
         directories=guest.directories,
-        notes=service.notes if service else _why_a_shell(applications),
+        notes=(*service.notes, *_unreachable(service)) if service else _why_a_shell(applications),
     )
 
 
@@ -119,8 +119,18 @@ def _run_service(service: Service) -> RunConfig:
         env=service.environment,
         user=user,
         working_dir=service.working_directory,
-        exposed_ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports),
+        exposed_ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports if not port.loopback),
         stop_signal=service.stop_signal,
+    )
+
+
+def _unreachable(service: Service) -> tuple[str, ...]:
+    """Ports that nobody outside the container reaches, so that publishing them would promise too much."""
+    return tuple(
+        f"Service {service.name} opens port {port.number}/{port.protocol} on the loopback address only"
+        f" ({port.source}): other containers reach it only in the same network namespace."
+        for port in service.ports
+        if port.loopback
     )
 
 

@@ -12,10 +12,11 @@ from converters.guest.files import GuestFiles, printable
 from converters.guest.services.words import split_words
 
 _TMPFILES = ("/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d")
+_LOCKS_MODE = 0o1777
+"""/run/lock is open to every daemon; the boot makes it without a line in a file."""
 _VOLATILE = re.compile(r"/(?:var/)?run/")
 _MACHINE_ONLY = (
     "systemd",
-    "legacy",
     "x11",
     "static-nodes",
     "credstore",
@@ -64,7 +65,8 @@ def merged(directories: Iterable[Directory]) -> tuple[Directory, ...]:
     for directory in list(found.values()):
         above = directory.path.rpartition("/")[0]
         while above not in ("", "/run"):
-            found.setdefault(above, Directory(above, 0o755, 0, 0, directory.source))
+            mode = _LOCKS_MODE if above == "/run/lock" else 0o755
+            found.setdefault(above, Directory(above, mode, 0, 0, directory.source))
             above = above.rpartition("/")[0]
     return tuple(found[path] for path in sorted(found))
 

@@ -38,6 +38,8 @@ class Port:
     protocol: str
     """``tcp`` or ``udp``."""
     source: str
+    loopback: bool = False
+    """Whether the configuration opens it for the machine itself only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,13 @@ def test_a_group_is_named_only_when_it_is_another(group: str, user: str) -> None
     assert plan_image(_guest(replace(REDIS, group=group)), MACHINE).run.user == user
 
 
+def test_a_port_on_the_loopback_address_is_not_published() -> None:
+    ports = (Port(80, "tcp", "a"), Port(6379, "tcp", "/etc/redis/redis.conf", loopback=True))
+    plan = plan_image(_guest(replace(NGINX, ports=ports)), MACHINE)
+    assert plan.run.exposed_ports == ("80/tcp",)
+    assert "6379/tcp on the loopback address only (/etc/redis/redis.conf)" in plan.notes[-1]
+
+
 def test_of_several_none_is_chosen_and_each_is_told() -> None:
     plan = plan_image(_guest(NGINX, REDIS, CRON), MACHINE)
     assert (plan.service, plan.run.entrypoint, plan.run.cmd) == ("", (), SHELL)

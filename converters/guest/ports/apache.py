@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
+from converters.guest.ports.address import is_loopback, merged
 
-_LISTEN = re.compile(r"^\s*Listen\s+(?:\S*:)?(\d+)\b", re.IGNORECASE)
+_LISTEN = re.compile(r"^\s*Listen\s+(?:(\S*):)?(\d+)\b", re.IGNORECASE)
 _BLOCK = re.compile(r"^\s*<(/?)If(!?Module|Module|Define)\s*(!?)([^>]*)>", re.IGNORECASE)
 
 _PLACES = (
@@ -21,12 +22,8 @@ _PLACES = (
 
 def apache_ports(files: GuestFiles) -> tuple[Port, ...]:
     """Ports of every ``Listen`` that holds: inside ``<IfModule>`` only when the module is enabled."""
-    found: dict[Port, None] = {}
-    for places in _PLACES:
-        for place in places:
-            for path in _configurations(files, place):
-                found.update(dict.fromkeys(_ports(files, path)))
-    return tuple(sorted(found, key=lambda port: port.number))
+    paths = [path for places in _PLACES for place in places for path in _configurations(files, place)]
+    return merged(port for path in paths for port in _ports(files, path))
 
 
 def _configurations(files: GuestFiles, place: str) -> list[str]:
@@ -44,7 +41,7 @@ def _ports(files: GuestFiles, path: str) -> Iterator[Port]:
             else:
                 blocks.append(_holds(files, block[2], block[4].strip(), bool(block[3])))
         elif (listen := _LISTEN.match(line)) and all(blocks):
-            yield Port(int(listen[1]), "tcp", printable(path))
+            yield Port(int(listen[2]), "tcp", printable(path), is_loopback(listen[1] or ""))
 
 
 def _holds(files: GuestFiles, kind: str, name: str, negated: bool) -> bool:

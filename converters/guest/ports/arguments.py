@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from converters.guest.facts import Port
+from converters.guest.ports.address import is_loopback, merged
 
 _OPTIONS = (
     "--port",
@@ -20,23 +21,21 @@ _OPTIONS = (
 )
 _PORT_ALONE = re.compile(r"(?:--?[\w.-]*port)=(\d+)")
 _VARIABLES = re.compile(r"(?:[A-Z0-9]+_)*(?:PORT|LISTEN|BIND)")
-_PORT = re.compile(r"(?:[a-z]+://)?(?:\[[^\]]*\]|[\w.*-]*):(\d+)/?|(\d+)")
+_ADDRESS = re.compile(r"(?:[a-z]+://)?(?:(?P<host>\[[^\]]*\]|[\w.*-]*):)?(?P<port>\d+)/?")
 
 
 def argument_ports(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Port, ...]:
     """Ports after options as ``--port``, ``--bind`` or ``--listen``; else those of the environment."""
-    numbers = dict.fromkeys(_from_words(words))
-    if numbers:
-        return tuple(Port(number, "tcp", "command line") for number in numbers)
-    found = {
-        number: name
+    said = [port for value in _values(words) if (port := _port(value, "command line"))]
+    found = said or [
+        port
         for name, value in environment.items()
-        if _VARIABLES.fullmatch(name) and (number := _number(value))
-    }
-    return tuple(Port(number, "tcp", f"environment variable {name}") for number, name in found.items())
+        if _VARIABLES.fullmatch(name) and (port := _port(value, f"environment variable {name}"))
+    ]
+    return merged(found)
 
 
-def _from_words(words: tuple[str, ...]) -> Iterator[int]:
+def _values(words: tuple[str, ...]) -> Iterator[str]:
     for position, word in enumerate(words[1:], start=1):
         option, equals, value = word.partition("=")
         if option not in _OPTIONS:
@@ -44,14 +43,14 @@ def _from_words(words: tuple[str, ...]) -> Iterator[int]:
             value = found[1] if found else ""
         elif not equals:
             value = words[position + 1] if position + 1 < len(words) else ""
-        if number := _number(value):
-            yield number
+        yield value
     # `python3 -m http.server 8000` takes its port as an argument of its own.
     if "http.server" in words[:-1]:
-        yield _number(words[words.index("http.server") + 1])
+        yield words[words.index("http.server") + 1]
 
 
-def _number(text: str) -> int:
-    found = _PORT.fullmatch(text)
-    number = int(found[1] or found[2]) if found else 0
-    return number if 0 < number < 65536 else 0
+def _port(text: str, source: str) -> Port | None:
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        return None
+    return Port(int(found["port"]), "tcp", source, is_loopback(found["host"] or ""))

@@ -8,17 +8,16 @@ from fnmatch import fnmatchcase
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
+from converters.guest.ports.address import is_loopback, merged
 
 _TOKEN = re.compile(r"""\s+|\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};"'\#]+""")
-_PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*):(\d+)|(\d+)")
 _DEPTH = 8
 
 
 def nginx_ports(files: GuestFiles, words: tuple[str, ...]) -> tuple[Port, ...]:
     """Every port of the configuration that ``words`` starts nginx with; a server that names none has 80."""
     path = words[words.index("-c") + 1] if "-c" in words[:-1] else "/etc/nginx/nginx.conf"
-    found = dict.fromkeys(_ports(files, path, path.rpartition("/")[0], _DEPTH))
-    return tuple(sorted(found, key=lambda port: (port.number, port.protocol)))
+    return merged(_ports(files, path, path.rpartition("/")[0], _DEPTH))
 
 
 def _ports(files: GuestFiles, path: str, prefix: str, depth: int) -> Iterator[Port]:
@@ -56,9 +55,12 @@ def _listen(arguments: list[str], path: str) -> Iterator[Port]:
     address, *options = arguments
     if address.startswith("unix:"):
         return
-    found = _PORT.fullmatch(address)
-    number = int(found[1] or found[2]) if found else 80
-    yield Port(number, "udp" if "udp" in options or "quic" in options else "tcp", printable(path))
+    protocol = "udp" if "udp" in options or "quic" in options else "tcp"
+    host, colon, port = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, port = ("", address) if address.isdecimal() else (address, "")
+    number = int(port) if port.isdecimal() else 80
+    yield Port(number, protocol, printable(path), is_loopback(host))
 
 
 def _matching(files: GuestFiles, pattern: str) -> list[str]:

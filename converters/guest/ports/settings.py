@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
+from converters.guest.ports.address import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Daemon:
     """Regular expression of the command line's part that overrides the files."""
     many: bool = False
     """Whether each line adds a port; otherwise the last one counts."""
+    address: str = ""
+    """Regular expression of a line that says where it listens, with its first group."""
+    default_address: str = ""
+    """Where it listens when no line says; empty: everywhere."""
 
 
 _MYSQL = Daemon(
@@ -39,18 +44,32 @@ _MYSQL = Daemon(
         "/etc/mysql/mariadb.conf.d/*.cnf",
     ),
     r"--port[= ](\d+)",
+    address=r"bind[-_]address\s*=\s*(\S+)",
 )
+_POSTGRESQL = r"port\s*=?\s*'?(\d+)"
+_POSTGRESQL_ADDRESS = r"listen_addresses\s*=?\s*'([^']*)'"
 
 DAEMONS: Mapping[str, Daemon] = {
     "mariadbd": _MYSQL,
     "mysqld": _MYSQL,
     "mysqld_safe": _MYSQL,
-    "postgres": Daemon(5432, r"port\s*=?\s*'?(\d+)", ()),
-    "postmaster": Daemon(5432, r"port\s*=?\s*'?(\d+)", ("/var/lib/pgsql/data/postgresql.conf",), r"-p (\d+)"),
-    "redis-server": Daemon(
-        6379, r"port\s+(\d+)", ("/etc/redis.conf", "/etc/redis/redis.conf"), r"--port (\d+)"
+    "postgres": Daemon(5432, _POSTGRESQL, (), address=_POSTGRESQL_ADDRESS, default_address="localhost"),
+    "postmaster": Daemon(
+        5432,
+        _POSTGRESQL,
+        ("/var/lib/pgsql/data/postgresql.conf",),
+        r"-p (\d+)",
+        address=_POSTGRESQL_ADDRESS,
+        default_address="localhost",
     ),
-    "memcached": Daemon(11211, r"-p\s+(\d+)", ("/etc/memcached.conf",), r"-p ?(\d+)"),
+    "redis-server": Daemon(
+        6379,
+        r"port\s+(\d+)",
+        ("/etc/redis.conf", "/etc/redis/redis.conf"),
+        r"--port (\d+)",
+        address=r"bind\s+([^#\n]+)",
+    ),
+    "memcached": Daemon(11211, r"-p\s+(\d+)", ("/etc/memcached.conf",), r"-p ?(\d+)", address=r"-l\s+(\S+)"),
     "mosquitto": Daemon(1883, r"(?:listener|port)\s+(\d+)", ("/etc/mosquitto/conf.d/*.conf",), many=True),
     "lighttpd": Daemon(80, r"server\.port\s*=\s*(\d+)", ("/etc/lighttpd/lighttpd.conf",)),
     "busybox httpd": Daemon(80, r"port\s+(\d+)", (), r"-p (?:\S*:)?(\d+)"),
@@ -70,26 +89,32 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
     if daemon.argument and (said := re.search(rf"(?:^|\s){daemon.argument}(?:\s|$)", line)):
         return (Port(int(said[1]), "tcp", "command line"),)
     named = [word for word in re.split(r"[\s=]", line) if word.endswith((".conf", ".cfg"))]
-    found: dict[int, Port] = {}
+    numbers: dict[int, str] = {}
+    address = daemon.default_address
     for path in dict.fromkeys(
         [*named, *(path for place in daemon.places for path in _expanded(files, place))]
     ):
-        for number in _values(files.text(path) or "", daemon.setting):
-            found = {**(found if daemon.many else {}), number: Port(number, "tcp", printable(path))}
-    if not found and daemon.default:
-        found = {daemon.default: Port(daemon.default, "tcp", f"default of {program}")}
-    return tuple(port for number, port in found.items() if number)
+        text = files.text(path) or ""
+        for value in _values(text, daemon.setting):
+            numbers = {**(numbers if daemon.many else {}), int(value): printable(path)}
+        if daemon.address:
+            address = ([address, *_values(text, daemon.address)])[-1]
+    if not numbers and daemon.default:
+        numbers = {daemon.default: f"default of {program}"}
+    loopback = is_loopback(address)
+    return tuple(Port(number, "tcp", source, loopback) for number, source in numbers.items() if number)
 
 
-def _values(text: str, setting: str) -> Iterator[int]:
+def _values(text: str, setting: str) -> Iterator[str]:
+    """Values of a setting, those of other programs' sections left out."""
     section = ""
     for line in text.splitlines():
         if found := _SECTION.match(line):
             section = found[1]
-        elif (found := re.match(rf"\s*{setting}\b", line, re.IGNORECASE)) and (
+        elif (found := re.match(rf"\s*{setting}", line, re.IGNORECASE)) and (
             not section or section.startswith(_SERVER_SECTIONS)
         ):
-            yield int(found[1])
+            yield found[1]
 
 
 def _expanded(files: GuestFiles, place: str) -> list[str]:

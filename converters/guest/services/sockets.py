@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from converters.guest.facts import Port
 from converters.guest.files import printable
+from converters.guest.ports.address import is_loopback, merged
 from converters.guest.services.unit_tree import Unit
 
 NO = ("no", "false", "off", "0", "n", "f")
 """Values that mean no (systemd.syntax(7))."""
 
-_STREAM_PORT = re.compile(r"(?:.*:)?(\d+)")
+_ADDRESS = re.compile(r"(?:(?P<host>.*):)?(?P<port>\d+)")
 
 
 def activated(unit: Unit) -> str:
@@ -35,11 +36,10 @@ def sockets_by_service(units: Mapping[str, Unit]) -> dict[str, tuple[Unit, ...]]
 
 def socket_ports(sockets: Iterable[Unit]) -> tuple[Port, ...]:
     """Ports that socket units listen on; Unix sockets have none."""
-    ports = [
-        Port(int(found[1]), protocol, printable(unit.path))
+    return merged(
+        Port(int(found["port"]), protocol, printable(unit.path), is_loopback(found["host"] or ""))
         for unit in sockets
         for key, protocol in (("ListenStream", "tcp"), ("ListenDatagram", "udp"))
         for value in unit.settings.all("Socket", key)
-        if (found := _STREAM_PORT.fullmatch(value))
-    ]
-    return tuple(dict.fromkeys(ports))
+        if (found := _ADDRESS.fullmatch(value))
+    )

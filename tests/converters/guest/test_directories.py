@@ -64,6 +64,11 @@ def test_merged_has_parents_first_and_each_path_once() -> None:
     ]
 
 
+def test_locks_are_open_to_all() -> None:
+    locks = merged([Directory("/run/lock/subsys", 0o755, 0, 0, "t")])
+    assert [(one.path, one.mode) for one in locks] == [("/run/lock", 0o1777), ("/run/lock/subsys", 0o755)]
+
+
 def test_a_walk_gets_them_below_run(tmp_path: Path) -> None:
     for name in ("etc", "run", "usr"):
         (tmp_path / name).mkdir()

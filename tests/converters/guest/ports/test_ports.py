@@ -164,3 +164,26 @@ def test_arguments_and_environment(
 ) -> None:
     found = service_ports(plant({}), tuple(line.split()), environment)
     assert [(port.number, port.source) for port in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "files", "loopback"),
+    [
+        (NGINX, {"/etc/nginx/nginx.conf": "server { listen 127.0.0.1:80; }"}, True),
+        (NGINX, {"/etc/nginx/nginx.conf": "server { listen localhost; }"}, True),
+        (NGINX, {"/etc/nginx/nginx.conf": "server { listen [::1]:80; listen 80; }"}, False),
+        (("/usr/sbin/httpd",), {"/etc/httpd/conf/httpd.conf": "Listen 127.0.0.1:80\n"}, True),
+        ((REDIS, "/r.conf"), {"/r.conf": "bind 127.0.0.1 -::1\n"}, True),
+        ((REDIS, "/r.conf"), {"/r.conf": "bind * -::*\n"}, False),
+        ((REDIS, "/r.conf"), {"/r.conf": "bind 127.0.0.1 10.0.0.1\n"}, False),
+        ((REDIS, "/r.conf"), {"/r.conf": "port 1\n"}, False),
+        (POSTGRES, {}, True),
+        (POSTGRES, {"/etc/postgresql/15/main/postgresql.conf": "listen_addresses = '*'\n"}, False),
+        (("/usr/sbin/mariadbd",), {"/etc/mysql/my.cnf": "[mysqld]\nbind-address = 127.0.0.1\n"}, True),
+        (("/usr/sbin/mariadbd",), {"/etc/mysql/my.cnf": "[client]\nbind-address = 127.0.0.1\n"}, False),
+        (("gunicorn", "-b", "127.0.0.1:8000"), {}, True),
+        (("gunicorn", "-b", "0.0.0.0:8000"), {}, False),
+    ],
+)
+def test_loopback_only(plant: Plant, words: tuple[str, ...], files: dict[str, str], loopback: bool) -> None:
+    assert [port.loopback for port in service_ports(plant(files), words, {})] == [loopback]

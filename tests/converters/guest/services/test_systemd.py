@@ -51,7 +51,7 @@ def test_what_starts_is_what_default_target_reaches(plant: Plant) -> None:
             f"{LIB}/watched.service": simple,
             f"{LIB}/watched.path": "[Path]\nPathExists=/x\n",
             f"{LIB}/lazy.service": simple,
-            f"{LIB}/lazy.socket": "[Socket]\nListenStream=[::]:8443\nListenStream=/l\nListenDatagram=53\n",
+            f"{LIB}/lazy.socket": "[Socket]\nListenStream=[::1]:8443\nListenStream=/l\nListenDatagram=53\n",
             f"{LIB}/each@.service": simple,
             f"{LIB}/each.socket": "[Socket]\nAccept=yes\nListenStream=99\n",
             f"{LIB}/rescue.target.wants/idle.service": "-> ../idle.service",
@@ -64,8 +64,8 @@ def test_what_starts_is_what_default_target_reaches(plant: Plant) -> None:
         },
     )
     assert set(found) == {"app", "needed", "watched", "lazy"}
-    ports = {(port.number, port.protocol) for port in found["lazy"].ports}
-    assert ports == {(8443, "tcp"), (53, "udp")}
+    ports = [(port.number, port.protocol, port.loopback) for port in found["lazy"].ports]
+    assert ports == [(53, "udp", False), (8443, "tcp", True)]
     assert "lazy.socket" in found["lazy"].notes[0]
 
 
@@ -151,6 +151,11 @@ def test_users(plant: Plant, body: str, user: str, group: str) -> None:
 @pytest.mark.parametrize(("prefix", "user"), [("+", ""), ("!", ""), ("!!", "app"), ("-", "app")])
 def test_prefixes_that_set_the_user_aside(plant: Plant, prefix: str, user: str) -> None:
     assert _one(plant, f"User=app\nExecStart={prefix}/bin/x").user == user
+
+
+def test_what_runs_before_is_said_but_for_checks(plant: Plant) -> None:
+    service = _one(plant, "ExecStartPre=/sbin/x -t -q\nExecStartPre=/bin/mkdir /run/x\nExecStart=/bin/x")
+    assert service.notes == ("Before it starts, the guest runs `/bin/mkdir /run/x`: the image does not.",)
 
 
 def test_a_user_the_guest_does_not_know_is_said(plant: Plant) -> None:
