@@ -81,6 +81,7 @@ class OutputError(ConvertError):
     """The registry refuses what is pushed: wrong credentials, forbidden name, invalid content."""
 
     kind = "registry-refused"
+    exit_code = 3
 
 
 class OutputUnavailableError(OutputError):

@@ -1,11 +1,12 @@
-"""What a conversion is asked for and what it gives: values that pickle, so that they can cross to a worker."""
+"""What a conversion is asked for and what it gives: values that pickle, to cross to a worker and back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from converters.disks.base import DiskSource
 from converters.guest.facts import Inspection
+from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
 from converters.plan import ImagePlan, MachineFacts
 
@@ -17,7 +18,7 @@ class Reading:
     engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
     """Engines that may be used, in order; leaving one out switches it off."""
     root: str = ""
-    """Which volume holds the root file system (``disk:partition``, both from the guest's order); empty: found."""
+    """Which volume holds the root file system, ``disk:partition`` from ``0:1``; empty: it is found."""
     memory_bytes: int = 4 << 30
     """Address space of the reading process."""
     stall_seconds: float = 600
@@ -47,32 +48,14 @@ class Request:
     reading: Reading = Reading()
 
 
-class Phase:
-    """Words for where a conversion is."""
-
-    INSPECT = "inspect"
-    LAYER = "layer"
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
     """A sign of life of a running conversion; counts only grow."""
 
-    phase: str
     read_bytes: int = 0
     """Bytes of the guest's tree read so far, as tar."""
     pushed_bytes: int = 0
     """Compressed bytes sent to the output so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What one clean-up rule left out of the image."""
-
-    rule: str
-    reason: str
-    entries: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +72,14 @@ class Converted:
     diff_ids: tuple[str, ...]
     inspection: Inspection
     plan: ImagePlan
-    cleaned: tuple[Cleaned, ...]
+    removals: tuple[Removal, ...]
+    """What of the guest's tree is not in the image, and why."""
     entries: int
     """Entries in the image's tree."""
     read_bytes: int
     pushed_bytes: int
     """Bytes sent; blobs the output had already are not counted."""
-    seconds: tuple[tuple[str, float], ...] = field(default=())
+    seconds: tuple[tuple[str, float], ...] = ()
     """Wall time of each phase."""
 
     @property

@@ -94,7 +94,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = _setting(
+    vcenter: str = _setting(
         "", Section.VCENTER, VCENTER_VERBS, "vCenter's host name or URL (https://HOST/sdk).", env="GOVC_URL"
     )
     username: str = _setting("", Section.VCENTER, VCENTER_VERBS, "User to log in as.", env="GOVC_USERNAME")
@@ -208,7 +208,7 @@ class Settings(BaseModel):
     )
     scratch: Path | None = _setting(
         None,
-        Section.CLUSTER,
+        Section.READING,
         IMAGE_VERBS | RUN_VERBS,
         "Folder for downloaded disks, on each worker; default: a folder under TMPDIR.",
     )

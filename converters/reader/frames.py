@@ -1,8 +1,8 @@
 """The protocol between the converter and its reading process: JSON values and a tar stream, framed.
 
-The converter pickles one ``Assignment`` into the child's standard input, then writes one byte for each thing
-it wants. What comes back is never unpickled: a hostile disk may have taken over the child. A frame is its kind
-(one byte), the length of its payload (32 bits, big-endian), and the payload.
+The converter pickles an ``Assignment`` into the child's standard input, and once it knows the guest an
+``Order``. What comes back is never unpickled: a hostile disk may rule the child. A frame is its kind (one
+byte), the length of its payload (32 bits, big-endian), and the payload.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from converters.disks.base import DiskSource
-from converters.request import Cleaned, Reading
+from converters.guest.facts import Directory
+from converters.image.removals import Removal
+from converters.request import Reading
 
 HEADER: Final = struct.Struct(">cI")
 FRAME_BYTES: Final = 1 << 20
@@ -23,8 +25,6 @@ INSPECTION: Final = b"I"
 DATA: Final = b"D"
 SUMMARY: Final = b"S"
 ERROR: Final = b"E"
-
-WANT_TAR: Final = b"t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,19 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """How the tree shall be streamed."""
+
+    directories: tuple[Directory, ...]
+    """Made where the tree, once cleaned, has none; parents first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What became of the tree, sent after its last byte."""
 
     entries: int
-    cleaned: tuple[Cleaned, ...]
-    notes: tuple[str, ...] = ()
-    """What was left out because an image cannot hold it, each a sentence."""
+    removals: tuple[Removal, ...]
 
 
 @dataclass(frozen=True, slots=True)

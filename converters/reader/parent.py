@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from converters.disks.base import DiskSource
 from converters.errors import ConvertError, ReaderDiedError
-from converters.guest.facts import Inspection
+from converters.guest.facts import Directory, Inspection
 from converters.process import MINIMAL_ENVIRONMENT, Running, running
 from converters.reader.frames import (
     DATA,
@@ -27,9 +27,9 @@ from converters.reader.frames import (
     HEADER,
     INSPECTION,
     SUMMARY,
-    WANT_TAR,
     Assignment,
     Failure,
+    Order,
     Summary,
 )
 from converters.request import Reading
@@ -86,9 +86,9 @@ class Reader:
             raise self._unexpected(kind)
         return self._value(Inspection, length)
 
-    def tar(self) -> Iterator[bytes]:
-        """The cleaned tree as one tar stream, in pieces of at most 1 MiB."""
-        self._ask(WANT_TAR)
+    def tar(self, directories: tuple[Directory, ...] = ()) -> Iterator[bytes]:
+        """The cleaned tree, with ``directories`` where it has none, as tar in pieces of at most 1 MiB."""
+        self._ask(pickle.dumps(Order(directories)))
         while True:
             kind, length = self._header()
             if kind == SUMMARY:

@@ -23,6 +23,8 @@ from orchestrator.errors import UsageError
 from orchestrator.settings import Section, Settings, Verb, declaration, environment_name, flag
 
 Command = Callable[..., Any]
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+"""What every command of ours has in common."""
 
 
 class SectionedCommand(click.Command):

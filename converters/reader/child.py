@@ -1,0 +1,113 @@
+"""The reading process: opens the disks it was assigned, says what the guest is, and streams its tree as tar.
+
+It holds no credentials, has no network and belongs to nobody but its parent, which ends it whenever it likes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from converters.errors import ConvertError, ReaderDiedError
+from converters.filesystems.base import Entry, Filesystem, Kind
+from converters.filesystems.mounts import open_guest
+from converters.guest.facts import Directory, Inspection
+from converters.guest.inspect import inspect
+from converters.image.clean import Cleaner
+from converters.image.removals import RemovalTally
+from converters.image.rules import select
+from converters.image.tar import tar_stream
+from converters.reader.confine import confine
+from converters.reader.frames import (
+    ERROR,
+    INSPECTION,
+    SUMMARY,
+    Assignment,
+    Failure,
+    FrameWriter,
+    Order,
+    Summary,
+)
+
+
+def main() -> int:
+    """Serve one parent over standard input and output; the exit status."""
+    channel = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not land between frames
+    writer = FrameWriter(channel)
+    # The one pickle of the protocol comes from the parent, which is trusted.
+    assignment: Assignment = pickle.load(sys.stdin.buffer)
+    try:
+        confine(assignment.reading.memory_bytes)
+        serve(assignment, writer)
+    except ConvertError as error:
+        send(writer, ERROR, Failure(error.kind, error.message, error.hint))
+    except MemoryError:
+        limit = f"the {assignment.reading.memory_bytes >> 20} MiB it may use"
+        send(writer, ERROR, Failure(ReaderDiedError.kind, f"reading the disk needs more than {limit}", ""))
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def serve(assignment: Assignment, writer: FrameWriter) -> None:
+    """Inspect the guest, then stream its tree if the parent wants it.
+
+    Raises:
+        ConvertError: there is nothing to convert, or it cannot be read exactly.
+    """
+    reading = assignment.reading
+    with open_guest(assignment.disks, Path(assignment.scratch), reading) as tree:
+        guest = inspect(tree)
+        send(writer, INSPECTION, Inspection(guest, tree.mounts, tree.step_downs, tree.notes))
+        try:
+            order: Order = pickle.load(sys.stdin.buffer)
+        except EOFError:  # the parent wanted to know the guest, and no more
+            return
+        send(writer, SUMMARY, stream(tree, reading.keep, order, writer))
+
+
+def stream(tree: Filesystem, keep: tuple[str, ...], order: Order, writer: FrameWriter) -> Summary:
+    """Write the cleaned tree as tar; what became of it."""
+    tally = RemovalTally()
+    additions = _Additions(order.directories)
+    entries = additions.after(Cleaner(select(keep)).clean(tree.walk(), tally))
+    write = writer.write
+    for chunk in tar_stream(entries, tree.read, tally):
+        write(chunk)
+    writer.flush()
+    return Summary(additions.entries, tally.removals())
+
+
+class _Additions:
+    """Directories that an image needs and the cleaned tree has not; counts every entry that passes by."""
+
+    def __init__(self, directories: tuple[Directory, ...]) -> None:
+        self.entries = 0
+        self._missing = {os.fsencode(item.path.strip("/")): item for item in directories}
+
+    def after(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The entries of a walk, then the directories that were not among them."""
+        for entry in entries:
+            self.entries += 1
+            self._missing.pop(entry.path, None)
+            yield entry
+        for path, item in self._missing.items():
+            self.entries += 1
+            yield Entry(path, Kind.DIRECTORY, item.mode, item.uid, item.gid, 0, 0, 0, 2)
+
+
+def send(writer: FrameWriter, kind: bytes, value: Any) -> None:
+    """A value as a frame of JSON; characters that JSON cannot hold as escapes."""
+    text = json.dumps(dataclasses.asdict(value), ensure_ascii=True)
+    writer.send(kind, text.encode("ascii"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The process ``orchestrate``: the only place that turns an error into an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from converters.errors import ConvertError
+from orchestrator.cli.app import app
+from orchestrator.errors import ExitCode, OrchestratorError
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(status(sys.argv[1:]))
+
+
+def status(arguments: list[str]) -> int:
+    """Run the command line; the exit status, its reason on standard error."""
+    try:
+        return int(app.main(arguments, prog_name="orchestrate", standalone_mode=False) or ExitCode.OK)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return ExitCode.INTERRUPTED
+    except (OrchestratorError, ConvertError) as error:
+        _say(error.message, error.hint)
+        return error.exit_code
+
+
+def _say(message: str, hint: str = "") -> None:
+    click.echo(f"orchestrate: {message}", err=True)
+    if hint:
+        click.echo(f"  → {hint}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""``orchestrate convert DISK…``: disk images on this machine to an image in a registry, without a vCenter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from converters.disks import detect
+from converters.image.config import vm_labels
+from converters.image.names import repository_names
+from converters.manifests.compose import compose
+from converters.outputs.registry import RegistryOutput
+from converters.pipeline import convert as convert_guest
+from converters.pipeline import publish
+from converters.plan import MachineFacts
+from converters.request import Converted, Request, Target
+from converters.request import Progress as Step
+from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
+from orchestrator.errors import ExitCode, UsageError
+from orchestrator.report import text
+from orchestrator.settings import Settings, Verb
+from orchestrator.wiring import reading, registry_access, scratch_folder
+
+
+@click.command(cls=SectionedCommand, context_settings=CONTEXT)
+@click.argument("disks", nargs=-1, required=True, metavar="DISK…", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="The machine's name; default: the first disk's file name.")
+@settings_options(Verb.CONVERT)
+@click.pass_context
+def convert(ctx: click.Context, /, disks: tuple[Path, ...], name: str, **parameters: Any) -> int:
+    """Convert one machine from its disk images (raw, VMDK, qcow2, VDI, VHD, VHDX), in the order it has them.
+
+    \b
+      orchestrate convert web.vmdk --registry localhost:5000/vms
+      orchestrate convert system.qcow2 data.raw --name db01 --registry localhost:5000/vms
+    """
+    settings = settings_from(ctx, parameters)
+    return convert_disks(disks, name or disks[0].stem, settings)
+
+
+def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int:
+    """Convert, publish, write the compose file, and tell what came of it; the exit status."""
+    if not settings.registry:
+        raise UsageError("no registry to push to", "say where: --registry HOST[:PORT]/PREFIX")
+    console = Console(stderr=True)
+    repository = f"{settings.registry.rstrip('/')}/{repository_names([(name, name)])[name]}"
+    request = Request(
+        disks=tuple(detect(str(disk)) for disk in disks),
+        machine=MachineFacts(name=name),
+        target=Target(repository, (settings.tag,)),
+        labels=tuple(vm_labels(name=name, moref="", instance_uuid="", datacenter="").items()),
+        reading=reading(settings),
+    )
+    with RegistryOutput(repository, registry_access(settings)) as output, scratch_folder(settings) as scratch:
+        converted = _with_progress(console, request, output, scratch)
+        published = publish(converted, output)
+        reference = output.reference(published.digest)
+    compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
+    compose_file.parent.mkdir(parents=True, exist_ok=True)
+    compose_file.write_text(compose(converted.plan, reference), encoding="utf-8")
+    _tell(console, converted, compose_file)
+    click.echo(reference)
+    return ExitCode.OK
+
+
+def _with_progress(console: Console, request: Request, output: RegistryOutput, scratch: Path) -> Converted:
+    said = TextColumn("{task.fields[said]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(request.machine.name, total=None, said="inspecting")
+
+        def show(step: Step) -> None:
+            said = f"{text.size(step.read_bytes)} read, {text.size(step.pushed_bytes)} pushed"
+            progress.update(bar, said=said)
+
+        return convert_guest(request, output, scratch, show)
+
+
+def _tell(console: Console, converted: Converted, compose_file: Path) -> None:
+    guest = converted.inspection.guest
+    seconds = sum(seconds for _, seconds in converted.seconds)
+    console.print(f"{guest.release.name} ({guest.architecture}), read by", end=" ")
+    console.print(", ".join(sorted({mount.engine for mount in converted.inspection.mounts})))
+    for step in converted.inspection.step_downs:
+        console.print(f"  {step.volume}: {step.instead} in place of {step.engine}: {step.reason}")
+    left_out = sum(removal.bytes for removal in converted.removals)
+    console.print(
+        f"{converted.entries:,} entries, {text.size(converted.read_bytes)} as tar, "
+        f"{text.size(converted.size)} as image, {text.size(left_out)} left out, {text.duration(seconds)}"
+    )
+    for note in (*converted.inspection.notes, *guest.notes, *converted.plan.notes):
+        console.print(f"  note: {note}")
+    console.print(f"compose file: {compose_file}")
