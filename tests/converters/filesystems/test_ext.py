@@ -185,16 +185,16 @@ def test_external_journal_is_told(tmp_path: Path) -> None:
         assert filesystem.external_journal == identifier
 
 
-@pytest.mark.parametrize("size", [1024, 2048, 4096, 16384, 65536])
+@pytest.mark.parametrize("size", [1024, 16384, 65536])
 def test_block_sizes(tmp_path: Path, size: int) -> None:
     tree = tmp_path / "tree"
     (tree / "many").mkdir(parents=True)
-    for i in range(2000):
+    for i in range(500):
         (tree / f"many/{i}-{'n' * 40}").write_bytes(b"%d" % i)
-    image = make(tmp_path / "image", "-t", "ext4", "-b", str(size), size=256 << 20, folder=tree)
+    image = make(tmp_path / "image", "-t", "ext4", "-b", str(size), size=64 << 20, folder=tree)
     with opened(image) as filesystem:
         entries = [entry for entry in filesystem.walk(b"many") if entry.kind is Kind.FILE]
-        assert len(entries) == 2000
+        assert len(entries) == 500
         for entry in entries:
             assert b"".join(filesystem.read(entry)) == entry.path[5:].split(b"-")[0]
 
