@@ -34,6 +34,10 @@ PACKAGES: Mapping[str, str] = {
 }
 """Debian package of a program, for the message when it is missing."""
 
+_UNLESS_ORPHANED = '[ "$PPID" = "$1" ] || exit 1; shift; unset PWD OLDPWD SHLVL; exec "$@"'
+"""A parent that ended before the signal was set would never send it: then the program does not start. What the
+shell adds to the environment is taken out again."""
+
 _STDERR_LINES = 8
 _STDERR_BYTES = 64 << 10
 _PATIENCE = 5.0
@@ -221,7 +225,18 @@ def _start(
     program = _find(argv[0], env)
     # setpriv(1) sets the parent-death signal in the child and becomes the program: a preexec_fn would run
     # Python between fork and exec, where a lock that another thread holds is held for ever.
-    command = ["setpriv", "--pdeathsig", "KILL", "--", *limits.arguments(), program, *argv[1:]]
+    guard = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        "/bin/sh",
+        "-c",
+        _UNLESS_ORPHANED,
+        "sh",
+        str(os.getpid()),
+    ]
+    command = [*guard, *limits.arguments(), program, *argv[1:]]
     try:
         return subprocess.Popen(
             [_find(command[0], MINIMAL_ENVIRONMENT), *command[1:]],
