@@ -32,7 +32,7 @@ class Candidate:
 
     job: str
     host: str
-    """Moref of its ESXi host; VMs without one share the empty host."""
+    """Name of its ESXi host; VMs without one share the empty host."""
     disks: int
     datastores: tuple[str, ...]
     size: int

@@ -77,6 +77,13 @@ def _step(job: Job, event: JobEvent, now: float, rules: Rules, mode: Mode) -> St
             assert_never(event)
 
 
+def expects(job: Job, stage: Stage, attempt: int) -> bool:
+    """Whether this stage of this attempt is in flight; a result of another is late, and of no use."""
+    if stage is Stage.RELEASE:
+        return job.hold is Hold.CLOSING and job.release_due is None and job.releases == attempt
+    return job.due is None and (job.stage, job.attempt) == (stage, attempt)
+
+
 def _admitted(job: Job, worker: str) -> Step:
     if job.state is not JobState.QUEUED:
         raise ValueError(f"job {job.id} is {job.state}, so it cannot be admitted")
@@ -90,12 +97,8 @@ def _start(job: Job, stage: Stage) -> Step:
     return started, (Start(job.id, stage, job.attempt, worker),)
 
 
-def _is_current(job: Job, event: StageDone | StageFailed) -> bool:
-    return job.due is None and (job.stage, job.attempt) == (event.stage, event.attempt)
-
-
 def _stage_done(job: Job, event: StageDone, mode: Mode) -> Step:
-    if not _is_current(job, event):
+    if not expects(job, event.stage, event.attempt):
         return job, ()
     if job.outcome is not None:
         return _settle(replace(job, stage=None), mode)
@@ -119,7 +122,7 @@ def _stage_done(job: Job, event: StageDone, mode: Mode) -> Step:
 
 
 def _stage_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: Mode) -> Step:
-    if not _is_current(job, event):
+    if not expects(job, event.stage, event.attempt):
         return job, ()
     failed = replace(job, failure=event.failure)
     if event.stage is Stage.SNAPSHOT and event.failure.untouched:
@@ -215,18 +218,14 @@ def _start_release(job: Job) -> Step:
     return releasing, (Start(job.id, Stage.RELEASE, releasing.releases),)
 
 
-def _release_is_current(job: Job, number: int) -> bool:
-    return job.hold is Hold.CLOSING and job.release_due is None and job.releases == number
-
-
 def _released(job: Job, number: int, mode: Mode) -> Step:
-    if not _release_is_current(job, number):
+    if not expects(job, Stage.RELEASE, number):
         return job, ()
     return _after_release(replace(job, hold=Hold.NONE), mode)
 
 
 def _release_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: Mode) -> Step:
-    if not _release_is_current(job, event.attempt):
+    if not expects(job, Stage.RELEASE, event.attempt):
         return job, ()
     failed = replace(job, failure=event.failure)
     if event.failure.retryable and job.release_tries < rules.max_releases:

@@ -58,9 +58,9 @@ class RunLedger:
                     )
                 )
 
-    def skip(self, job: str, reason: str, remedy: str) -> None:
-        """The VM is not converted in this run, and why."""
-        self._update(job, state=JobState.SKIPPED, reason=reason, remedy=remedy, ended=self._clock())
+    def decided(self, job: str, state: JobState, reason: str, remedy: str) -> None:
+        """The VM is not converted in this run, and why: it is done, or skipped."""
+        self._update(job, state=state, reason=reason, remedy=remedy, ended=self._clock())
 
     def record(self, job: Job) -> None:
         """The job is as the state machine has it."""

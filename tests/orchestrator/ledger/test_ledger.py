@@ -207,7 +207,7 @@ def test_a_vm_is_enlisted_again_under_its_new_name(ledger: Ledger, run: RunLedge
     run.end("done")
     second = ledger.begin_run("vc-1", "/DC0")
     second.enlist([EnlistedVm("j1", "uuid-1", "vm-7", "web-renamed", "", "registry:5000/demo/web")])
-    second.skip("j1", "it is a template", "deploy it")
+    second.decided("j1", JobState.SKIPPED, "it is a template", "deploy it")
     (job,) = ledger.jobs(second.id)
     assert (job.vm, job.state, job.reason) == ("web-renamed", JobState.SKIPPED, "it is a template")
     assert ledger.repositories() == {"j1": "registry:5000/demo/web"}

@@ -1,0 +1,180 @@
+"""What happens in a run, written to the ledger and shown: one place for both, so that they agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+from converters.request import Converted
+from orchestrator.fleet.plan import PlannedVm
+from orchestrator.fleet.states import Failure, Job, Stage
+from orchestrator.fleet.track import Tracker
+from orchestrator.fleet.view import BudgetUse, ImageView, RunPhase, RunView, StageTime
+from orchestrator.job import Published
+from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
+from orchestrator.vsphere.marker import PREFIX
+from orchestrator.vsphere.values import Lease, SnapshotRef
+
+_MOVED = {Stage.DOWNLOAD: "received_bytes", Stage.CONVERT: "read_bytes"}
+
+
+class Board:
+    """Written by the run's thread, read by any: what readers see is replaced as a whole, never changed."""
+
+    def __init__(self, ledger: str, datacenter: str) -> None:
+        self._ledger = ledger
+        self._datacenter = datacenter
+        self._started = time.time()
+        self._ended: float | None = None
+        self._run: RunLedger | None = None
+        self._trackers: dict[str, Tracker] = {}
+        self._planned: dict[str, PlannedVm] = {}
+        self._failures: dict[str, Failure] = {}
+        self._settings = ""
+        self.phase = RunPhase.STARTING
+        self.workers: tuple[str, ...] = ()
+        self.budgets: tuple[BudgetUse, ...] = ()
+        self.swept = 0
+        self.notes: tuple[str, ...] = ()
+
+    def view(self) -> RunView:
+        """The run as it is now."""
+        return RunView(
+            run=self._run.id if self._run else "",
+            ledger=self._ledger,
+            datacenter=self._datacenter,
+            phase=self.phase,
+            now=time.time(),
+            started=self._started,
+            ended=self._ended,
+            jobs=tuple(tracker.view for tracker in self._trackers.values()),
+            workers=self.workers,
+            budgets=self.budgets,
+            swept=self.swept,
+            notes=self.notes,
+        )
+
+    def plan(self, planned: Iterable[PlannedVm]) -> None:
+        """The run will do this; it is only shown."""
+        now = time.time()
+        self._planned = {one.job: one for one in planned}
+        self._trackers = {job: Tracker(one.view(now)) for job, one in self._planned.items()}
+
+    def enlist(self, run: RunLedger, settings: str) -> None:
+        """The run does what was planned; ``settings`` is the fingerprint of what shapes the images."""
+        self._run = run
+        self._settings = settings
+        run.enlist(
+            EnlistedVm(
+                job=one.job,
+                instance_uuid=one.vm.instance_uuid,
+                moref=one.vm.moref,
+                name=one.vm.name,
+                folder=one.vm.folder,
+                repository=one.repository,
+            )
+            for one in self._planned.values()
+        )
+        for one in self._planned.values():
+            if not one.converts:
+                run.decided(one.job, one.state, one.reason, one.remedy)
+
+    def note(self, note: str, job: str | None = None) -> None:
+        """A person should know this; once is enough."""
+        if job is not None:
+            self._trackers[job].noted(note)
+        elif note not in self.notes:
+            self.notes = (*self.notes, note)
+        if self._run is not None:
+            self._run.event("note", note, job=job)
+
+    def end(self, outcome: str) -> None:
+        """The run is over."""
+        self._ended = time.time()
+        self.phase = RunPhase.ENDED
+        if self._run is not None:
+            self._run.end(outcome)
+
+    def recorded(self, job: Job) -> None:
+        """The state machine has the job so."""
+        self._ledger_of_run.record(job)
+        tracker = self._trackers[job.id]
+        tracker.recorded(job, time.time())
+        if job.failure is not None and job.failure is not self._failures.get(job.id):
+            # Not a stage's own: its worker is gone, or it was never begun.
+            self._failed(job.id, tracker.last_stage, job.attempt, job.failure)
+
+    def began(self, job: str, stage: Stage, attempt: int) -> None:
+        """A stage is about to begin; a snapshot is in the ledger before vCenter hears of it."""
+        if stage is Stage.SNAPSHOT:
+            vm = self._planned[job].vm.moref
+            self._ledger_of_run.snapshot_intended(job, vm, f"{PREFIX}{job}")
+        self._trackers[job].began(stage, attempt, time.time())
+
+    def done(self, job: str, stage: Stage, attempt: int, value: object) -> None:
+        """A stage ended well and gave ``value``."""
+        tracker = self._trackers[job]
+        self._stage_ended(job, tracker.ended(stage, attempt, time.time(), True))
+        match value:
+            case SnapshotRef():
+                self._ledger_of_run.snapshot_made(job, value)
+                if value.note:
+                    tracker.noted(value.note)
+            case Lease():
+                tracker.leased(sum(disk.file_size for disk in value.disks))
+        if stage is Stage.RELEASE:
+            self._ledger_of_run.snapshot_removed(job)
+
+    def failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
+        """A stage failed; one that changed nothing in vCenter leaves no snapshot to remember."""
+        tracker = self._trackers[job]
+        self._stage_ended(job, tracker.ended(stage, attempt, time.time(), False))
+        self._failed(job, stage, attempt, failure)
+        if stage is Stage.SNAPSHOT and failure.untouched:
+            self._ledger_of_run.snapshot_removed(job)
+
+    def _failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
+        self._failures[job] = failure
+        self._trackers[job].failed(stage, attempt, failure)
+        self._ledger_of_run.failed(job, failure)
+
+    def abandoned(self, job: str) -> None:
+        """What ran on a worker is given up."""
+        for ended in self._trackers[job].abandoned(time.time()):
+            self._stage_ended(job, ended)
+
+    def moved(self, job: str, counts: Mapping[str, int]) -> None:
+        """A worker tells how many bytes it has moved."""
+        self._trackers[job].moved(counts, time.time())
+
+    def published(
+        self, job: str, image: Published, converted: Converted, snapshot: SnapshotRef | None
+    ) -> None:
+        """There is an image."""
+        now = time.time()
+        self._ledger_of_run.image(
+            job,
+            ImageRecord(
+                reference=image.reference,
+                digest=image.digest,
+                config_digest=converted.config.digest,
+                size=converted.size,
+                published=now,
+                snapshot_time=snapshot.created if snapshot else None,
+                fingerprint=self._planned[job].fingerprint,
+                settings=self._settings,
+            ),
+        )
+        self._trackers[job].published(ImageView(image.reference, image.digest, converted.size, now))
+
+    @property
+    def _ledger_of_run(self) -> RunLedger:
+        if self._run is None:
+            raise ValueError("the run has not begun")
+        return self._run
+
+    def _stage_ended(self, job: str, time: StageTime | None) -> None:
+        if time is None or time.ended is None:
+            return
+        moved = getattr(self._trackers[job].view, _MOVED[time.stage]) if time.stage in _MOVED else 0
+        self._ledger_of_run.stage(job, time.stage, time.attempt, time.started, time.ended, time.ok, moved)

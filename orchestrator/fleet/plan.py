@@ -1,0 +1,118 @@
+"""What a run will do, before it does anything: which VMs convert, are done, or are skipped, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.fleet.admission import Candidate
+from orchestrator.fleet.assess import Verdict
+from orchestrator.fleet.identity import fingerprint
+from orchestrator.fleet.states import JobState
+from orchestrator.fleet.view import ImageView, JobView
+from orchestrator.vsphere.values import Inventory, VirtualMachine
+
+
+@dataclass(frozen=True, slots=True)
+class DoneImage:
+    """An image that an earlier run published."""
+
+    image: ImageView
+    fingerprint: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVm:
+    """One VM, and what is to be done about it."""
+
+    job: str
+    vm: VirtualMachine
+    repository: str
+    fingerprint: str
+    state: JobState
+    """``QUEUED``: it is converted; ``DONE``: it was, and is unchanged; ``SKIPPED``: ``reason`` says why."""
+    reason: str = ""
+    remedy: str = ""
+    image: ImageView | None = None
+
+    @property
+    def converts(self) -> bool:
+        """Whether this run converts it."""
+        return self.state is JobState.QUEUED
+
+    def view(self, now: float) -> JobView:
+        """As the run shows it at its beginning."""
+        vm = self.vm
+        return JobView(
+            job=self.job,
+            vm=vm.name,
+            moref=vm.moref,
+            folder=vm.folder,
+            host=vm.host.name if vm.host else "",
+            datastores=vm.datastores,
+            state=self.state,
+            queued=now if self.converts else None,
+            capacity_bytes=sum(disk.capacity for disk in vm.disks),
+            used_bytes=vm.used_bytes,
+            reason=self.reason,
+            remedy=self.remedy,
+            image=self.image,
+        )
+
+
+def plan_vm(
+    verdict: Verdict,
+    job: str,
+    repository: str,
+    settings: str,
+    last: Callable[[str], DoneImage | None],
+    refresh: bool,
+) -> PlannedVm:
+    """What is to be done about an assessed VM.
+
+    Args:
+        settings: fingerprint of the settings that shape an image.
+        last: the image published last for a job.
+        refresh: convert also what is done and unchanged.
+    """
+    vm, mark = verdict.vm, fingerprint(verdict.vm)
+    if not verdict.converts:
+        return PlannedVm(
+            job, vm, repository, mark, JobState.SKIPPED, reason=verdict.reason, remedy=verdict.remedy
+        )
+    done = None if refresh else last(job)
+    if done is None or (done.fingerprint, done.settings) != (mark, settings):
+        return PlannedVm(job, vm, repository, mark, JobState.QUEUED)
+    return PlannedVm(
+        job,
+        vm,
+        repository,
+        mark,
+        JobState.DONE,
+        reason="converted by an earlier run, and unchanged as far as vCenter tells",
+        remedy="--refresh converts it again",
+        image=done.image,
+    )
+
+
+def candidate(planned: PlannedVm, groups: Mapping[str, frozenset[str]]) -> Candidate:
+    """What admission needs to know of a VM; ``groups`` by moref."""
+    vm = planned.vm
+    return Candidate(
+        job=planned.job,
+        host=vm.host.name if vm.host else "",
+        disks=len(vm.disks),
+        datastores=vm.datastores,
+        size=vm.used_bytes,
+        groups=groups.get(vm.moref, frozenset()),
+    )
+
+
+def affinity_groups(inventory: Inventory) -> dict[str, frozenset[str]]:
+    """The anti-affinity groups of each VM, by moref."""
+    groups: dict[str, set[str]] = {}
+    for number, members in enumerate(inventory.anti_affinity):
+        for moref in members:
+            groups.setdefault(moref, set()).add(str(number))
+    return {moref: frozenset(found) for moref, found in groups.items()}

@@ -1,0 +1,299 @@
+"""One VM from snapshot to release: what each stage is given, what it does, what it leaves for the next.
+
+``Control`` is what runs beside the vCenter session; ``Stages`` is what runs on workers. Between them only
+plain values travel, and no credentials: a worker has the registry's from its own environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, assert_never
+
+from converters.errors import ConvertError
+from converters.image.config import vm_labels
+from converters.outputs.auth import Credentials
+from converters.outputs.base import Output
+from converters.outputs.client import RegistryAccess
+from converters.outputs.registry import RegistryOutput
+from converters.pipeline import convert, publish
+from converters.plan import MachineFacts
+from converters.request import Converted, Progress, Reading, Request, Target
+from orchestrator.cluster import Cluster, WorkerStage
+from orchestrator.download import Downloaded, DownloadOrder, Trust, download
+from orchestrator.errors import OrchestratorError, WorkerLostError
+from orchestrator.fleet.plan import PlannedVm
+from orchestrator.fleet.states import Stage
+from orchestrator.ledger import RunLedger
+from orchestrator.resident import TaskKey
+from orchestrator.settings import Settings, environment_name
+from orchestrator.vsphere.api import VCenterApi
+from orchestrator.vsphere.marker import Marker, parse_marker, same_job
+from orchestrator.vsphere.values import Lease, QuiescePolicy, Removal, SnapshotRef, VirtualMachine
+from orchestrator.wiring import registry_access
+from orchestrator.work import Work
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What is the same for every VM of a run."""
+
+    tags: tuple[str, ...] = ("latest",)
+    quiesce: QuiescePolicy = QuiescePolicy.PREFER
+    reading: Reading = field(default_factory=Reading)
+    access: RegistryAccess = field(default_factory=RegistryAccess)
+    """How workers reach the registry, without credentials."""
+    trust: Trust = field(default_factory=Trust)
+    idle_seconds: float = 300.0
+    """Without a byte, until a download counts as dead."""
+    snapshot_seconds: float = 36 * 3600.0
+    """The longest a snapshot is wanted: then any sweep of this ledger may remove it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOrder:
+    """What a worker converts, and how it reaches the registry."""
+
+    request: Request
+    access: RegistryAccess
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOrder:
+    """An image to publish, if it is the attempt that counts."""
+
+    job: str
+    attempt: int
+    converted: Converted
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOrder:
+    """What vCenter holds for a job, as far as is known."""
+
+    vm: str
+    """Moref."""
+    job: str
+    datacenter: str
+    snapshot: SnapshotRef | None
+    """None: the call that should have made it failed, and may have made it all the same."""
+    lease: Lease | None
+    downloaded: bool
+    """Whether the lease has served its purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An image that others can see now."""
+
+    reference: str
+    digest: str
+
+
+class Control:
+    """The stages that need vCenter, the ledger or the right to publish; its methods are called by name."""
+
+    def __init__(
+        self,
+        vcenter: VCenterApi,
+        ledger: str,
+        run: RunLedger,
+        settings: JobSettings,
+        open_output: Callable[[str], AbstractContextManager[Output]],
+    ) -> None:
+        """``ledger`` is its id; ``open_output`` opens a repository with this process's credentials."""
+        self._vcenter = vcenter
+        self._ledger = ledger
+        self._run = run
+        self._settings = settings
+        self._open_output = open_output
+
+    def snapshot(self, vm: str, job: str) -> SnapshotRef:
+        """The job's snapshot on the VM with that moref."""
+        return self._vcenter.create_snapshot(vm, self._marker(job), self._settings.quiesce)
+
+    def export(self, snapshot: SnapshotRef) -> Lease:
+        """A lease on the snapshot's disks."""
+        return self._vcenter.open_lease(snapshot)
+
+    def release(self, order: ReleaseOrder) -> Removal:
+        """End the lease and remove the snapshot, whatever state they are in."""
+        if order.lease is not None:
+            self._end_lease(order.lease, order.downloaded)
+        snapshot = order.snapshot or self._find(order)
+        return Removal(already_gone=True) if snapshot is None else self._vcenter.remove_snapshot(snapshot)
+
+    def publish(self, order: PublishOrder) -> Published:
+        """Make the image visible; refused when the ledger has another attempt or run in its place."""
+        if not self._run.may_publish(order.job, order.attempt):
+            raise WorkerLostError(
+                f"attempt {order.attempt} of job {order.job} is not the ledger's any more: not published",
+                "another run took over; see `orchestrate status`",
+            )
+        with self._open_output(order.converted.target.repository) as output:
+            descriptor = publish(order.converted, output)
+            return Published(output.reference(descriptor.digest), descriptor.digest)
+
+    def _marker(self, job: str) -> Marker:
+        expires = self._vcenter.current_time() + self._settings.snapshot_seconds
+        return Marker(ledger=self._ledger, run=self._run.id, job=job, expires=int(expires))
+
+    def _find(self, order: ReleaseOrder) -> SnapshotRef | None:
+        wanted = self._marker(order.job)
+        for snapshot in self._vcenter.own_snapshots(order.datacenter):
+            marker = parse_marker(snapshot.description)
+            if snapshot.vm == order.vm and marker is not None and same_job(marker, wanted):
+                return snapshot
+        return None
+
+    def _end_lease(self, lease: Lease, downloaded: bool) -> None:
+        try:
+            if downloaded:
+                self._vcenter.complete_lease(lease)
+            else:
+                self._vcenter.abort_lease(lease, "the download ended early")
+        except OrchestratorError as error:  # it ends by its time-out; the snapshot must not wait for that
+            log.warning("the lease %s could not be ended: %s", lease.moref, error)
+
+
+def convert_stage(order: ConvertOrder, work: Work) -> Converted:
+    """Convert a guest whose disks lie on this worker, and push the image's blobs. Raises ``ConvertError``."""
+
+    def report(progress: Progress) -> None:
+        work.report(read=progress.read_bytes, pushed=progress.pushed_bytes)
+
+    access = replace(order.access, credentials=_own_credentials())
+    try:
+        with RegistryOutput(order.request.target.repository, access) as output:
+            return convert(order.request, output, work.scratch, report)
+    except ConvertError as error:
+        work.keep = error.retryable  # the disks are here: another try needs no second download
+        raise
+
+
+def download_stage(order: DownloadOrder, work: Work) -> Downloaded:
+    """Bring a VM's disks to this worker's scratch."""
+    downloaded = download(order, work)
+    work.keep = True
+    return downloaded
+
+
+def _own_credentials() -> Credentials | None:
+    """The registry's credentials as this process's environment has them."""
+    names = ("registry_username", "registry_password", "registry_password_file")
+    variables = {name: os.environ.get(environment_name(name)) for name in names}
+    return registry_access(
+        Settings.model_validate({name: value for name, value in variables.items() if value is not None})
+    ).credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The functions that run on workers."""
+
+    download: WorkerStage = download_stage
+    convert: WorkerStage = convert_stage
+
+
+@dataclass(slots=True)
+class VmJob:
+    """What a job has in hand: what its stages gave, and so what the next ones are given."""
+
+    planned: PlannedVm
+    datacenter: str
+    """Path."""
+    settings: JobSettings
+    stages: Stages
+    name: str
+    """As it stands in task keys."""
+    snapshot: SnapshotRef | None = None
+    lease: Lease | None = None
+    downloaded: Downloaded | None = None
+    converted: Converted | None = None
+
+    def start(self, cluster: Cluster, stage: Stage, attempt: int, worker: str) -> None:
+        """Submit a stage; ``attempt`` is the release's number for ``RELEASE``."""
+        key = TaskKey(self.name, self.planned.job, stage.value, attempt)
+        match stage:
+            case Stage.SNAPSHOT:
+                self.snapshot = self.lease = self.downloaded = self.converted = None
+                cluster.submit_resident(key, "snapshot", self.planned.vm.moref, self.planned.job)
+            case Stage.EXPORT:
+                cluster.submit_resident(key, "export", self.snapshot)
+            case Stage.DOWNLOAD:
+                cluster.submit(key, worker, self.stages.download, self._download_order())
+            case Stage.CONVERT:
+                cluster.submit(key, worker, self.stages.convert, self._convert_order())
+            case Stage.PUBLISH:
+                order = PublishOrder(self.planned.job, attempt, _have(self.converted))
+                cluster.submit_resident(key, "publish", order)
+            case Stage.RELEASE:
+                cluster.submit_resident(key, "release", self._release_order())
+            case _:
+                assert_never(stage)
+
+    def took(self, value: object) -> None:
+        """A stage gave this."""
+        match value:
+            case SnapshotRef():
+                self.snapshot = value
+            case Lease():
+                self.lease = value
+            case Downloaded():
+                self.downloaded = value
+            case Converted():
+                self.converted = value
+
+    def _download_order(self) -> DownloadOrder:
+        return DownloadOrder(_have(self.lease).disks, self.settings.trust, self.settings.idle_seconds)
+
+    def _convert_order(self) -> ConvertOrder:
+        vm = self.planned.vm
+        labels = vm_labels(
+            name=vm.name, moref=vm.moref, instance_uuid=vm.instance_uuid, datacenter=vm.datacenter
+        )
+        request = Request(
+            disks=_have(self.downloaded).disks,
+            machine=machine_facts(vm),
+            target=Target(self.planned.repository, self.settings.tags),
+            labels=tuple(labels.items()),
+            reading=self.settings.reading,
+        )
+        return ConvertOrder(request, self.settings.access)
+
+    def _release_order(self) -> ReleaseOrder:
+        return ReleaseOrder(
+            vm=self.planned.vm.moref,
+            job=self.planned.job,
+            datacenter=self.datacenter,
+            snapshot=self.snapshot,
+            lease=self.lease,
+            downloaded=self.downloaded is not None,
+        )
+
+
+def machine_facts(vm: VirtualMachine) -> MachineFacts:
+    """What vSphere knows of a VM, in the converter's words: vSphere's MHz become cores of the VM's host."""
+    mhz = vm.host.cpu_mhz if vm.host else 0
+    return MachineFacts(
+        name=vm.name,
+        vcpus=vm.cpus,
+        memory_mib=vm.memory_mib,
+        cpu_limit=vm.cpu.limit / mhz if mhz and vm.cpu.limit is not None else None,
+        cpu_reservation=vm.cpu.reservation / mhz if mhz else 0.0,
+        memory_limit_mib=vm.memory.limit,
+        memory_reservation_mib=vm.memory.reservation,
+        restart_priority=vm.restart_priority.value,
+    )
+
+
+def _have(value: T | None) -> T:
+    if value is None:
+        raise ValueError("a stage was started before the one that it builds on had ended")
+    return value

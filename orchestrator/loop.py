@@ -1,0 +1,225 @@
+"""Feeds what happens to the fleet's machine, and carries out what it says, until every job has ended.
+
+One loop in one thread. Everything that happens arrives in one queue: tasks that end, bytes that move, workers
+that come and go, signals. Between events it sleeps until the machine's next tick or the next heartbeat.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from converters.request import Converted
+from orchestrator.board import Board
+from orchestrator.cluster import Cluster, ClusterEvent, Progressed, SchedulerLost
+from orchestrator.errors import LeaseError
+from orchestrator.failures import failure_of
+from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, Terminated, WorkerJoined
+from orchestrator.fleet.plan import PlannedVm
+from orchestrator.fleet.states import (
+    Abandon,
+    Failure,
+    Instruction,
+    Mode,
+    Record,
+    Stage,
+    StageDone,
+    StageFailed,
+    Start,
+    Tick,
+    WorkerLost,
+)
+from orchestrator.fleet.steps import expects
+from orchestrator.fleet.view import RunPhase
+from orchestrator.interrupts import SWEEP_HINT
+from orchestrator.job import Published, VmJob
+from orchestrator.ledger import RunLedger
+from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
+from orchestrator.resident import TaskDone, TaskFailed
+from orchestrator.vsphere.api import VCenterApi
+
+log = logging.getLogger(__name__)
+
+OnImage = Callable[[PlannedVm, Converted, Published], None]
+Event = ClusterEvent | Interrupted | Terminated
+_PHASES = {
+    Mode.RUN: RunPhase.RUNNING,
+    Mode.DRAIN: RunPhase.DRAINING,
+    Mode.CANCEL: RunPhase.CANCELLING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a run waits for what may not come, in seconds."""
+
+    grace: float = 25.0
+    """For cleaning up, once the run is cancelled."""
+    worker: float = 600.0
+    """For a first worker, or for another when all are gone."""
+    heartbeat: float = HEARTBEAT_SECONDS
+
+
+@dataclass(slots=True)
+class Loop:
+    """From the first event to the last job's end."""
+
+    fleet: Fleet
+    jobs: Mapping[str, VmJob]
+    cluster: Cluster
+    vcenter: VCenterApi
+    ledger: RunLedger
+    board: Board
+    events: queue.SimpleQueue[Event]
+    patience: Patience
+    on_image: OnImage
+    leave: Callable[[str], None]
+    _beat_due: float = 0.0
+    _deadline: float | None = None
+    """When cleaning up has to be over; None: the run is not cancelled."""
+    _alone_since: float = field(default_factory=time.monotonic)
+    """Since when there is no worker, unless there is one."""
+
+    def run(self) -> None:
+        """Return when every job has ended; a defect on the way is raised after everything was undone."""
+        try:
+            self._until_ended()
+        except Exception:
+            log.exception("the run stops: what is begun is undone")
+            self._feed(Terminated())
+            self._until_ended()
+            raise
+
+    def _until_ended(self) -> None:
+        while not self.fleet.ended:
+            self._beat_when_due()
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self.ledger.end("interrupted")
+                self.leave(SWEEP_HINT)
+                return
+            event = self._next()
+            if event is None:
+                self._feed(Tick())
+            else:
+                self._on_event(event)
+
+    def _next(self) -> Event | None:
+        """The next event; None when the machine's next tick, a heartbeat or the deadline comes first."""
+        times = (self.fleet.next_tick(), self._beat_due, self._deadline)
+        first = min(time for time in times if time is not None)
+        try:
+            return self.events.get(timeout=max(0.0, first - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case TaskDone(key, value):
+                self._on_done(key.job, Stage(key.stage), key.attempt, value)
+            case TaskFailed(key, failure):
+                self._on_failed(key.job, Stage(key.stage), key.attempt, failure)
+            case Progressed(job, attempt, counts):
+                self._on_progress(job, attempt, counts)
+            case SchedulerLost():
+                self.board.note(
+                    "the Dask scheduler is gone: what was begun is undone, the next run does the rest"
+                )
+                self._feed(Terminated())
+            case WorkerJoined() | WorkerLost() | Interrupted() | Terminated():
+                self._feed(event)
+            case _:
+                assert_never(event)
+
+    def _on_done(self, job: str, stage: Stage, attempt: int, value: object) -> None:
+        if not expects(self.fleet.jobs[job], stage, attempt):
+            log.info("a late result of %s of job %s, attempt %d, is of no use", stage, job, attempt)
+            return
+        held = self.jobs[job]
+        held.took(value)
+        self.board.done(job, stage, attempt, value)
+        if isinstance(value, Published) and held.converted is not None:
+            self.board.published(job, value, held.converted, held.snapshot)
+            self._tell_image(held, held.converted, value)
+        self._feed(StageDone(job, stage, attempt))
+
+    def _tell_image(self, job: VmJob, converted: Converted, published: Published) -> None:
+        try:
+            self.on_image(job.planned, converted, published)
+        except OSError as error:  # the image is there; what is written beside it is not worth a failed VM
+            self.board.note(f"what belongs to the image could not be written: {error}", job.planned.job)
+
+    def _on_failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
+        if not expects(self.fleet.jobs[job], stage, attempt):
+            return
+        log.warning("%s: %s failed: %s", self.jobs[job].planned.vm.name, stage, failure.message)
+        self.board.failed(job, stage, attempt, failure)
+        self._feed(StageFailed(job, stage, attempt, failure))
+
+    def _on_progress(self, job: str, attempt: int, counts: Mapping[str, int]) -> None:
+        if self.fleet.jobs[job].attempt != attempt:
+            return
+        self.board.moved(job, counts)
+        if expects(self.fleet.jobs[job], Stage.DOWNLOAD, attempt):
+            self._keep_lease(job, counts.get("received", 0))
+
+    def _keep_lease(self, job: str, received: int) -> None:
+        """Tell the lease's keeper what has arrived; when the lease is over, so is the download."""
+        lease = self.jobs[job].lease
+        if lease is None:
+            return
+        try:
+            self.vcenter.report_progress(lease, received)
+        except LeaseError as error:
+            self._on_failed(job, Stage.DOWNLOAD, self.fleet.jobs[job].attempt, failure_of(error))
+
+    def _feed(self, event: FleetEvent) -> None:
+        self._carry_out(self.fleet.handle(event, time.monotonic()))
+        if self.fleet.mode is Mode.CANCEL and self._deadline is None:
+            self._deadline = time.monotonic() + self.patience.grace
+        self.board.phase = _PHASES[self.fleet.mode]
+        self.board.budgets = self.fleet.budgets()
+        self.board.workers = tuple(self.fleet.workers)
+
+    def _carry_out(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Record(job):
+                    self.board.recorded(job)
+                case Start(job, stage, attempt, worker):
+                    self.board.began(job, stage, attempt)
+                    self.jobs[job].start(self.cluster, stage, attempt, worker)
+                case Abandon(job, attempt, worker):
+                    self.board.abandoned(job)
+                    self.cluster.abandon(worker, job, attempt)
+                case _:
+                    assert_never(instruction)
+
+    def _beat_when_due(self) -> None:
+        """Now and then: say that we live, look for the scheduler and its workers, ask after the leases."""
+        now = time.monotonic()
+        if now < self._beat_due:
+            return
+        self._beat_due = now + self.patience.heartbeat
+        if not self.ledger.heartbeat() and self._deadline is None:
+            self.board.note("another run took this one for dead and closed it: what was begun is undone")
+            self._feed(Terminated())
+        self.cluster.look()
+        for job in [job for job, held in self.fleet.jobs.items() if held.stage is Stage.DOWNLOAD]:
+            self._keep_lease(job, 0)
+        self._mind_workers(now)
+
+    def _mind_workers(self, now: float) -> None:
+        if self.fleet.workers:
+            self._alone_since = now
+            return
+        waited = now - self._alone_since
+        if waited > self.patience.worker and self._deadline is None:
+            self.board.note(
+                f"no Dask worker with the resource `convert` for {waited:.0f} seconds: the run ends; "
+                "start workers with `dask worker … --resources convert=1`, then run again"
+            )
+            self._feed(Terminated())

@@ -1,0 +1,164 @@
+"""A run over one datacenter: what is there, what is to be done, and then the doing."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from converters.outputs.base import Output
+from orchestrator.board import Board
+from orchestrator.cluster import ClusterSettings, connect
+from orchestrator.fleet.admission import Budgets
+from orchestrator.fleet.identity import key_name, settings_fingerprint
+from orchestrator.fleet.machine import Fleet
+from orchestrator.fleet.plan import PlannedVm, affinity_groups, candidate
+from orchestrator.fleet.select import Selection
+from orchestrator.fleet.states import Mode, Rules
+from orchestrator.fleet.view import RunPhase, RunView
+from orchestrator.interrupts import exit_now, listening
+from orchestrator.job import Control, JobSettings, Stages, VmJob
+from orchestrator.ledger import Ledger, RunLedger
+from orchestrator.loop import Event, Loop, OnImage, Patience
+from orchestrator.survey import Survey, Wanted, survey
+from orchestrator.sweep import sweep
+from orchestrator.vsphere.api import VCenterApi
+from orchestrator.vsphere.values import Inventory
+
+OpenOutput = Callable[[str], AbstractContextManager[Output]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What was asked for."""
+
+    datacenter: str
+    registry: str
+    """``host[:port]/path``."""
+    selection: Selection = field(default_factory=Selection)
+    refresh: bool = False
+    """Convert also what is done and unchanged."""
+    budgets: Budgets = field(default_factory=Budgets)
+    rules: Rules = field(default_factory=Rules)
+    job: JobSettings = field(default_factory=JobSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def settings(self) -> str:
+        """Fingerprint of what shapes an image."""
+        reading = self.job.reading
+        return settings_fingerprint(self.registry, self.job.tags, reading.root, reading.keep)
+
+
+class Run:
+    """One run over one datacenter. ``view`` may be called from any thread, at any time."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        vcenter: VCenterApi,
+        ledger: Ledger,
+        open_output: OpenOutput,
+        *,
+        stages: Stages | None = None,
+        on_image: OnImage = lambda planned, converted, published: None,
+        leave: Callable[[str], None] = exit_now,
+    ) -> None:
+        """Prepare; nothing is read or changed yet.
+
+        Args:
+            open_output: opens a repository with this process's credentials, to publish.
+            on_image: called in the run's thread for each image that was published.
+            leave: called when cleaning up takes longer than its grace, with what to say; ends the process.
+        """
+        self._config = config
+        self._vcenter = vcenter
+        self._ledger = ledger
+        self._open_output = open_output
+        self._stages = stages or Stages()
+        self._on_image = on_image
+        self._leave = leave
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._board = Board(ledger.id, config.datacenter)
+        self.view: Callable[[], RunView] = self._board.view
+
+    def plan(self) -> RunView:
+        """Show what ``execute`` would do; changes nothing. Raises ``OrchestratorError``."""
+        identity = self._vcenter.about().instance_uuid
+        inventory = self._vcenter.inventory(self._config.datacenter)
+        self._survey(inventory, identity)
+        return self.view()
+
+    def execute(self) -> RunView:
+        """Do it, to the end or until it is interrupted; what became of each VM is in the view.
+
+        Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, another run at
+        work, no cluster. Nothing is left behind then.
+        """
+        with listening(self._events.put):
+            identity = self._vcenter.about().instance_uuid
+            inventory = self._vcenter.inventory(self._config.datacenter)
+            run = self._ledger.begin_run(identity, inventory.datacenter_path)
+            outcome = "failed"
+            try:
+                self._sweep(inventory, run)
+                surveyed = self._survey(inventory, identity)
+                self._board.enlist(run, self._config.settings)
+                outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
+            finally:
+                self._board.end(outcome)
+                run.end(outcome)
+        return self.view()
+
+    def _sweep(self, inventory: Inventory, run: RunLedger) -> None:
+        swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id)
+        self._board.swept = len(swept.removed)
+        for snapshot, why in swept.failed:
+            self._board.note(
+                f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
+            )
+
+    def _survey(self, inventory: Inventory, identity: str) -> Survey:
+        config = self._config
+        wanted = Wanted(config.registry, config.selection, config.settings, config.refresh)
+        surveyed = survey(self._vcenter, inventory, identity, self._ledger, wanted)
+        self._board.plan(surveyed.planned)
+        for note in surveyed.notes:
+            self._board.note(note)
+        return surveyed
+
+    def _convert(self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm]) -> str:
+        """Convert the VMs; gives the run's outcome."""
+        config = self._config
+        groups = affinity_groups(inventory)
+        jobs = {
+            one.job: VmJob(
+                planned=one,
+                datacenter=inventory.datacenter_path,
+                settings=config.job,
+                stages=self._stages,
+                name=key_name(one.vm.name),
+            )
+            for one in planned
+        }
+        fleet = Fleet((candidate(job.planned, groups) for job in jobs.values()), config.budgets, config.rules)
+        if fleet.ended:
+            return "done"
+        control = Control(self._vcenter, self._ledger.id, run, config.job, self._open_output)
+        with connect(config.cluster, control, self._events.put) as cluster:
+            self._board.phase = RunPhase.RUNNING
+            Loop(
+                fleet=fleet,
+                jobs=jobs,
+                cluster=cluster,
+                vcenter=self._vcenter,
+                ledger=run,
+                board=self._board,
+                events=self._events,
+                patience=config.patience,
+                on_image=self._on_image,
+                leave=self._leave,
+            ).run()
+        return "done" if fleet.mode is Mode.RUN else "interrupted"
