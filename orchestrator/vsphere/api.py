@@ -24,8 +24,8 @@ from orchestrator.vsphere.values import (
 class VCenterApi(Protocol):
     """One logged-in vCenter. Every method may be called from any thread, and logs in again by itself.
 
-    Any of them raises ``ConnectError`` when vCenter is gone or refuses the credentials, ``VCenterBusyError``
-    (retryable) for a fault that passes by itself, and ``VCenterError`` for another.
+    Any of them raises ``VCenterBusyError`` (retryable) when vCenter is away or answers a fault that passes by
+    itself, ``ConnectError`` when it refuses the credentials, and ``VCenterError`` for another fault.
     """
 
     def about(self) -> About:

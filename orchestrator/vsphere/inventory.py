@@ -85,7 +85,7 @@ def read(session: Session, datacenter: str, page: int = PAGE) -> Inventory:
     tree = datacenter_tree(session)
     moref, path = names.find_datacenter(tree, datacenter)
     root = session.managed(vim.Datacenter, moref)
-    around = _Surroundings(tree, tree[moref].name, below(session, root, SURROUNDINGS, lambda row: row, page))
+    around = Surroundings(tree, tree[moref].name, below(session, root, SURROUNDINGS, lambda row: row, page))
     vms = below(session, root, VM, around.vm, page)
     return Inventory(
         datacenter=around.datacenter,
@@ -106,7 +106,7 @@ def describe(session: Session, vms: Iterable[VirtualMachine]) -> tuple[VirtualMa
     return tuple(replace(vm, disks=found[vm.moref]) for vm in wanted if vm.moref in found)
 
 
-class _Surroundings:
+class Surroundings:
     """What a VM refers to by moref: folders, hosts, clusters, datastores, networks."""
 
     def __init__(self, tree: Mapping[str, names.Node], datacenter: str, rows: Iterable[Row]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from orchestrator.errors import ConnectError, VCenterBusyError, VCenterError
+from orchestrator.errors import ConnectError, VCenterError
 from orchestrator.vsphere.faults import describe
 from orchestrator.vsphere.settings import VCenterSettings
-from orchestrator.vsphere.stub import NotVCenterError, SessionStub
+from orchestrator.vsphere.stub import SessionStub
 from orchestrator.vsphere.values import About
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,10 @@ class Session:
             self.content = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
             self._check_version()
             self.stub.log_in(seen=0)
-        except (NotVCenterError, VCenterBusyError) as error:
+        except VCenterError as error:
             self.stub.DropConnections()
-            raise ConnectError(
-                error.message, f"check that {self.settings.url} is the address of a vCenter"
-            ) from error
+            hint = f"check that {self.settings.url} is the address of a vCenter"
+            raise ConnectError(error.message, hint) from error
         except vmodl.MethodFault as fault:
             self.stub.DropConnections()
             raise ConnectError(f"{self.settings.host} refuses to be used: {describe(fault)}") from fault

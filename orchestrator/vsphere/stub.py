@@ -40,6 +40,8 @@ _SESSION_CALLS = frozenset({"Login", "Logout"})
 _POOL = 32
 _IDLE_SECONDS = 15.0
 _ATTEMPTS = 5
+_LOGINS = 3
+"""For one call: an administrator may end the new session, too, yet not for ever."""
 
 
 class UnreachableError(VCenterBusyError):
@@ -78,8 +80,7 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             acceptCompressedResponses=False,
             customHeaders={"User-Agent": PRODUCT},
         )
-        if settings.thumbprint:
-            self.scheme = functools.partial(tls.PinnedConnection, thumbprint=settings.thumbprint)
+        self.scheme = functools.partial(tls.Connection, thumbprint=settings.thumbprint)
         self.settings = settings
         self.generation = 0
         self.round_trips = 0
@@ -141,14 +142,15 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             ) from error
 
     def _authenticated(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
-        seen = self.generation
-        try:
-            return self._once(mo, info, args, outer)
-        except vim.fault.NotAuthenticated:
-            if info.wsdlName in _SESSION_CALLS:
-                raise
-            self.log_in(seen)
-            return self._once(mo, info, args, outer)
+        for _ in range(_LOGINS):
+            seen = self.generation
+            try:
+                return self._once(mo, info, args, outer)
+            except vim.fault.NotAuthenticated:
+                if info.wsdlName in _SESSION_CALLS:
+                    raise
+                self.log_in(seen)
+        return self._once(mo, info, args, outer)
 
     def _once(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
         with self._count_lock:

@@ -30,8 +30,8 @@ def context(settings: VCenterSettings) -> ssl.SSLContext:
     return made
 
 
-class PinnedConnection(http.client.HTTPSConnection):
-    """Compares the certificate with the pinned thumbprint on every connection, before a byte is sent.
+class Connection(http.client.HTTPSConnection):
+    """Compares the certificate with the pinned thumbprint, if there is one, before a byte is sent.
 
     pyvmomi's own ``thumbprint`` argument switches verification off on the context that later connections
     share, so it checks only the first.
@@ -40,9 +40,12 @@ class PinnedConnection(http.client.HTTPSConnection):
     def __init__(self, *args: Any, thumbprint: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._thumbprint = thumbprint
+        self._answer: http.client.HTTPResponse | None = None
 
     def connect(self) -> None:
         super().connect()
+        if not self._thumbprint:
+            return
         found = _digest(self.sock.getpeercert(True) or b"", self._thumbprint)
         if found != self._thumbprint:
             self.close()
@@ -50,6 +53,16 @@ class PinnedConnection(http.client.HTTPSConnection):
                 f"the certificate of {self.host}:{self.port} is not the pinned one: it has {colons(found)}",
                 "if vCenter's certificate was replaced, give the new --thumbprint; else someone is between",
             )
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        self._answer = super().getresponse()
+        return self._answer
+
+    def close(self) -> None:
+        """Close the answer, too: pyvmomi leaves one that it cannot use unread, and so the socket open."""
+        super().close()
+        if self._answer is not None:
+            self._answer.close()
 
 
 def untrusted(settings: VCenterSettings, error: ssl.SSLCertVerificationError) -> ConnectError:

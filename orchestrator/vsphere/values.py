@@ -87,7 +87,7 @@ class VirtualMachine:
     name: str
     """As people see it: ``%2f``, ``%5c`` and ``%25`` decoded."""
     folder: str
-    """Path of the VM's folder in the datacenter, ``/`` between names; empty at the root."""
+    """Path of the VM's folder in the datacenter, ``/`` between names, ``%2f`` in them; empty at the root."""
     datacenter: str
     instance_uuid: str
     power_state: str

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from pyVmomi import vim
 
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import NotFoundError
 from orchestrator.vsphere import inventory
 from orchestrator.vsphere.client import VCenter
+from orchestrator.vsphere.properties import Row
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import RestartPriority, VirtualMachine
 from tests.orchestrator.vsphere.conftest import BIG, GIB, VMS
@@ -122,3 +124,18 @@ def test_pages_of_a_hundred_give_the_same(session: Session) -> None:
 def test_a_session_that_ends_during_the_listing_loses_nothing(vcenter: VCenter, simulator: Simulator) -> None:
     simulator.end_sessions()
     assert len(vcenter.inventory("Big").vms) == BIG
+
+
+def test_a_vm_whose_files_are_not_accessible_is_listed_all_the_same() -> None:
+    values = {"name": "[ds] lost/lost.vmx", "runtime.connectionState": "inaccessible", "datastore": []}
+    around = inventory.Surroundings({}, "DC0", [])
+    found = around.vm(Row(vim.VirtualMachine, "vm-7", values))
+    assert (found.moref, found.name, found.connection_state) == ("vm-7", "[ds] lost/lost.vmx", "inaccessible")
+    assert (found.instance_uuid, found.guest_id, found.host, found.disks, found.used_bytes) == (
+        "",
+        "",
+        None,
+        (),
+        0,
+    )
+    assert (found.template, found.fault_tolerance, found.cpu.limit) == (False, False, None)
