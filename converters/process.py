@@ -35,8 +35,8 @@ PACKAGES: Mapping[str, str] = {
 """Debian package of a program, for the message when it is missing."""
 
 _UNLESS_ORPHANED = '[ "$PPID" = "$1" ] || exit 1; shift; unset PWD OLDPWD SHLVL; exec "$@"'
-"""A parent that ended before the signal was set would never send it: then the program does not start. What the
-shell adds to the environment is taken out again."""
+"""A parent that ended before the signal was set would never send it: then the program does not start. What
+the shell adds to the environment is taken out again."""
 
 _STDERR_LINES = 8
 _STDERR_BYTES = 64 << 10

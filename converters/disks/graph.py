@@ -48,7 +48,10 @@ def image_node(path: str, driver: str, files: OpenFiles) -> Node:
     Raises:
         DiskError: absent, damaged, or naming a file outside the image's folder.
     """
-    return _node(open_file(path), path, driver, files, 0)
+    try:
+        return _node(open_file(path), path, driver, files, 0)
+    except OSError as error:
+        raise DiskError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _node(descriptor: int, path: str, driver: str, files: OpenFiles, depth: int) -> Node:
@@ -187,8 +190,7 @@ def _qcow2_backing_format(head: bytes, offset: int) -> str:
 
 
 def _check_qcow(descriptor: int, path: str) -> None:
-    _, _, offset, _ = _QCOW2_HEADER.unpack(read_fully(descriptor, _QCOW2_HEADER.size, 0))
-    if offset:
+    if any(read_fully(descriptor, 16, 0)[8:]):
         raise DiskError(
             f"{path}: a qcow image with a backing file", "convert it with `qemu-img convert -O qcow2`"
         )

@@ -73,6 +73,8 @@ def _pieces(path: str) -> list[str]:
 def _open_flat_vmdk(path: str) -> Disk | None:
     """The disk a descriptor describes if all its extents are flat and need no format; else None."""
     text = _read_descriptor(path)
+    if text is not None and not text.capacity:
+        raise DiskError(f"the descriptor {path} names no extents", "copy or export the disk again")
     if text is None or text.has_parent or not all(extent.type in FLAT_TYPES for extent in text.extents):
         return None
     extents: list[Extent] = []

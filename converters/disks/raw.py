@@ -12,6 +12,9 @@ from typing import Self
 
 from converters.errors import DiskError
 
+_LAST_OFFSET = (1 << 63) - 1
+"""Of a file; a hostile header can name a larger one, which pread(2) cannot take."""
+
 
 def open_file(path: str | bytes, *, follow_links: bool = True) -> int:
     """A read-only descriptor of a regular file or block device that is not empty.
@@ -44,6 +47,8 @@ def open_file(path: str | bytes, *, follow_links: bool = True) -> int:
 
 def read_fully(descriptor: int, length: int, offset: int) -> bytes:
     """``length`` bytes of a file from ``offset``; shorter only at its end."""
+    if offset > _LAST_OFFSET:
+        return b""
     data = os.pread(descriptor, length, offset)
     if len(data) == length or not data:
         return data

@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from converters.disks import Disk, ImageFile, NbdSource, RawFile, detect, open_disk
 from converters.errors import DiskError
@@ -143,6 +145,38 @@ def test_a_magic_and_nothing_behind_it(tmp_path: Path, format: str, magic: bytes
     path.write_bytes(magic + bytes(5000))
     assert detect(str(path)) == ImageFile(str(path), format)
     with pytest.raises(DiskError, match="disk"):
+        open_disk(detect(str(path)))
+
+
+MAGICS = (
+    b"QFI\xfb\0\0\0\1",
+    b"QFI\xfb\0\0\0\3",
+    b"KDMV",
+    b"COWD",
+    b"# Disk DescriptorFile\n",
+    b"conectix",
+    b"vhdxfile",
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(magic=st.sampled_from(MAGICS), tail=st.binary(max_size=1500))
+def test_garbage_behind_a_magic_opens_or_is_refused(tmp_path: Path, magic: bytes, tail: bytes) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(magic + tail)
+    try:
+        disk = open_disk(detect(str(path)))
+    except DiskError:
+        return
+    with closing(disk):
+        assert disk.size > 0
+
+
+def test_a_vhd_that_names_a_place_beyond_any_file(tmp_path: Path) -> None:
+    footer = b"conectix" + bytes(8) + b"\xff" * 8 + bytes(36) + (4).to_bytes(4, "big")
+    path = tmp_path / "disk"
+    path.write_bytes(footer.ljust(512, b"\0"))
+    with pytest.raises(DiskError, match="differences"):
         open_disk(detect(str(path)))
 
 
