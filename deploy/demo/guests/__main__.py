@@ -1,4 +1,4 @@
-"""``python -m deploy.demo.guests [NAME…]``: make guests ahead of time, by default those that the tests use."""
+"""``python -m deploy.demo.guests [NAME…]``: make guests ahead of time, by default those of the tests."""
 
 from __future__ import annotations
 

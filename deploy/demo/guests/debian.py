@@ -43,9 +43,6 @@ def build(into: Path, recipe: Recipe) -> Path:
 
 
 def _install(archive: Path, recipe: Recipe) -> None:
-    script = archive.with_name("customize")
-    script.write_text("#!/bin/sh\nset -eu\n" + recipe.customize)
-    script.chmod(0o755)
     packages = cache.folder() / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     command = [
@@ -55,11 +52,10 @@ def _install(archive: Path, recipe: Recipe) -> None:
         '--setup-hook=mkdir -p "$1/var/cache/apt/archives/"',
         f"--setup-hook=sync-in {packages} /var/cache/apt/archives/",
         f"--customize-hook=sync-out /var/cache/apt/archives {packages}",
-        f"--customize-hook={script}",
+        f"--customize-hook=set -eu\n{recipe.customize}",
         *(SUITE, str(archive), *_apt_sources()),
     ]
     process.run(command, env={**process.MINIMAL_ENVIRONMENT, **_proxies()}, timeout=_INSTALL_SECONDS)
-    script.unlink()
 
 
 def _apt_sources() -> list[str]:
@@ -81,8 +77,10 @@ def _unpacked(archive: Path, tree: Path) -> Iterator[Path]:
     tree.mkdir()
     command = ["tar", "--extract", "--file", str(archive), "--directory", str(tree)]
     options = ["--numeric-owner", "--same-permissions", "--same-owner", "--xattrs", "--xattrs-include=*"]
+    # The kernel fills /dev at boot, and no user namespace may make devices.
+    command += [*options, "--exclude=./dev/*"]
     try:
-        process.run(as_root([*command, *options]), timeout=_COPY_SECONDS)
+        process.run(as_root(command), timeout=_COPY_SECONDS)
         archive.unlink()
         yield tree
     finally:
