@@ -226,6 +226,14 @@ class Settings(BaseModel):
     snapshots_per_datastore: int = _setting(
         4, Section.BUDGETS, frozenset({Verb.RUN}), "Snapshots open at once on one datastore.", gt=0
     )
+    datastore_free: float = _setting(
+        10,
+        Section.BUDGETS,
+        RUN_VERBS,
+        "Percent of a datastore that must be free: what guests write while snapshots are open goes there.",
+        ge=0,
+        lt=100,
+    )
     attempts: int = _setting(
         3,
         Section.BUDGETS,

@@ -7,10 +7,67 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.request import Reading
-from orchestrator.settings import Settings
+from orchestrator.errors import UsageError
+from orchestrator.settings import Settings, environment_name
+from orchestrator.vsphere.keeper import LeaseLimits
+from orchestrator.vsphere.rules import SnapshotLimits
+from orchestrator.vsphere.settings import VCenterSettings
+
+HOUR = 3600.0
+
+
+def vcenter_settings(settings: Settings) -> VCenterSettings:
+    """Where vCenter is, who logs in, and what is trusted.
+
+    Raises:
+        UsageError: something is missing or cannot be read.
+    """
+    if not settings.vcenter:
+        raise UsageError("no vCenter is given", "set --vcenter or GOVC_URL")
+    return VCenterSettings.parse(
+        settings.vcenter,
+        settings.from_file("username"),
+        SecretStr(settings.from_file("password")),
+        insecure=settings.insecure,
+        ca_file=str(settings.ca_file or ""),
+        thumbprint=settings.thumbprint,
+    )
+
+
+def lease_limits(settings: Settings) -> LeaseLimits:
+    """How long an export lease may be kept."""
+    return LeaseLimits(total=settings.lease_hours * HOUR, idle=settings.stall_seconds)
+
+
+def snapshot_limits(settings: Settings) -> SnapshotLimits:
+    """When a VM gets no snapshot."""
+    return SnapshotLimits(free_fraction=settings.datastore_free / 100)
+
+
+def registry_prefix(settings: Settings) -> str:
+    """Where images go.
+
+    Raises:
+        UsageError: nothing says so.
+    """
+    if not settings.registry:
+        raise UsageError("no registry to push to", "say where: --registry HOST[:PORT]/PREFIX")
+    return settings.registry.rstrip("/")
+
+
+def registry_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which a worker of this machine has the registry's credentials."""
+    if not settings.registry_username:
+        return {}
+    return {
+        environment_name("registry_username"): settings.registry_username,
+        environment_name("registry_password"): settings.from_file("registry_password"),
+    }
 
 
 def reading(settings: Settings) -> Reading:

@@ -9,7 +9,8 @@ from click.core import ParameterSource
 
 from orchestrator import __version__
 from orchestrator.cli.convert import convert
-from orchestrator.cli.options import CONTEXT, SectionedGroup, settings_options
+from orchestrator.cli.options import CONTEXT, SectionedGroup, settings_from, settings_options
+from orchestrator.cli.run import run
 from orchestrator.errors import UsageError
 from orchestrator.settings import Verb
 
@@ -18,8 +19,9 @@ from orchestrator.settings import Verb
     cls=SectionedGroup,
     invoke_without_command=True,
     context_settings=CONTEXT,
-    epilog="Exit status: 0 all converted, 1 some failed, 2 nothing matched, 3 cannot connect, 64 usage, "
-    "130 interrupted.",
+    epilog="Each setting is also an environment variable, ORCHESTRATE_ and its name in capitals unless another is "
+    "given above, and a key of the YAML file given with --config. Exit status: 0 all converted, 1 some failed, "
+    "2 nothing matched, 3 cannot connect, 64 usage, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="orchestrate")
 @settings_options(Verb.RUN)
@@ -35,7 +37,7 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
     vCenter is only read; three things are changed there: a snapshot, an export lease, and their removal.
     """
     if ctx.invoked_subcommand is None:
-        raise UsageError("not yet")
+        return run(settings_from(ctx, parameters))
     for name in parameters:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(

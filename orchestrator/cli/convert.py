@@ -20,10 +20,10 @@ from converters.plan import MachineFacts
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
-from orchestrator.errors import ExitCode, UsageError
+from orchestrator.errors import ExitCode
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
-from orchestrator.wiring import reading, registry_access, scratch_folder
+from orchestrator.wiring import reading, registry_access, registry_prefix, scratch_folder
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
@@ -44,10 +44,8 @@ def convert(ctx: click.Context, /, disks: tuple[Path, ...], name: str, **paramet
 
 def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int:
     """Convert, publish, write the compose file, and tell what came of it; the exit status."""
-    if not settings.registry:
-        raise UsageError("no registry to push to", "say where: --registry HOST[:PORT]/PREFIX")
     console = Console(stderr=True)
-    repository = f"{settings.registry.rstrip('/')}/{repository_names([(name, name)])[name]}"
+    repository = f"{registry_prefix(settings)}/{repository_names([(name, name)])[name]}"
     request = Request(
         disks=tuple(detect(str(disk)) for disk in disks),
         machine=MachineFacts(name=name),

@@ -1,0 +1,175 @@
+"""``orchestrate --datacenter X``: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from converters.manifests.compose import compose
+from converters.outputs.registry import RegistryOutput
+from converters.request import Converted
+from orchestrator import logs
+from orchestrator.cluster import ClusterSettings
+from orchestrator.download import Trust
+from orchestrator.errors import ExitCode, UsageError
+from orchestrator.fleet.admission import Budgets
+from orchestrator.fleet.plan import PlannedVm
+from orchestrator.fleet.select import Selection
+from orchestrator.fleet.states import JobState, Rules
+from orchestrator.fleet.view import RunPhase, RunView
+from orchestrator.job import JobSettings, Published
+from orchestrator.ledger import Ledger
+from orchestrator.ledger.engine import default_location
+from orchestrator.loop import Patience
+from orchestrator.report import document, live, metrics
+from orchestrator.run import Run, RunConfig
+from orchestrator.settings import LogFormat, Settings
+from orchestrator.vsphere.client import VCenter
+from orchestrator.wiring import (
+    HOUR,
+    lease_limits,
+    reading,
+    registry_access,
+    registry_environment,
+    registry_prefix,
+    snapshot_limits,
+    vcenter_settings,
+)
+
+
+def run(settings: Settings) -> int:
+    """Convert a datacenter's VMs, or with ``dry_run`` show what would be done; the exit status.
+
+    Raises:
+        OrchestratorError: it cannot begin; nothing was changed.
+        OutputError: the registry refuses a push, or does not answer.
+    """
+    if not settings.datacenter:
+        raise UsageError("no datacenter is given", "say which: --datacenter NAME, or see orchestrate --help")
+    console = Console(stderr=True)
+    logs.configure(settings.log_format is LogFormat.JSON, console)
+    config = run_config(settings)
+    with ExitStack() as stack:
+        limits = snapshot_limits(settings), lease_limits(settings)
+        vcenter = stack.enter_context(VCenter(vcenter_settings(settings), *limits))
+        ledger = stack.enter_context(Ledger(settings.ledger or default_location()))
+        access = registry_access(settings)
+        writer = ComposeWriter(settings.output)
+        job = Run(config, vcenter, ledger, lambda name: RegistryOutput(name, access), on_image=writer)
+        if settings.dry_run:
+            return show_plan(job.plan())
+        with RegistryOutput(f"{config.registry}/orchestrate-check", access) as output:
+            output.check()  # before the first snapshot
+        stack.enter_context(_metrics(settings, job.view, console))
+        with live.watch(job.view, console):
+            view = job.execute()
+    page = document.write(view, settings.output)
+    tell(view, page, console)
+    return exit_code(view)
+
+
+class ComposeWriter:
+    """Writes the compose file of each image that is published."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "compose"
+
+    def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
+        """See ``orchestrator.loop.OnImage``."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = planned.repository.rpartition("/")[2]
+        text = compose(converted.plan, published.reference)
+        (self._folder / f"{name}.compose.yaml").write_text(text, encoding="utf-8")
+
+
+def run_config(settings: Settings) -> RunConfig:
+    """What was asked for, as the run wants it.
+
+    Raises:
+        UsageError: a registry is needed and none is given.
+    """
+    ca_files = () if settings.ca_file is None else (str(settings.ca_file),)
+    return RunConfig(
+        datacenter=settings.datacenter,
+        registry=settings.registry if settings.dry_run else registry_prefix(settings),
+        selection=Selection(settings.include, settings.exclude),
+        refresh=settings.refresh,
+        budgets=Budgets(
+            host_disks=settings.disks_per_host,
+            datastore_snapshots=settings.snapshots_per_datastore,
+            jobs=settings.max_vms,
+        ),
+        rules=Rules(max_attempts=settings.attempts),
+        job=JobSettings(
+            tags=(settings.tag,),
+            quiesce=settings.quiesce,
+            reading=reading(settings),
+            access=replace(registry_access(settings), credentials=None),
+            trust=Trust(ca_files, settings.insecure),
+            idle_seconds=settings.stall_seconds,
+            snapshot_seconds=3 * settings.lease_hours * HOUR,
+        ),
+        cluster=cluster_settings(settings),
+        patience=Patience(grace=settings.grace_seconds),
+    )
+
+
+def cluster_settings(settings: Settings) -> ClusterSettings:
+    """Which workers convert."""
+    return ClusterSettings(
+        scheduler=settings.scheduler,
+        workers=settings.workers,
+        memory=settings.worker_memory,
+        scratch=str(settings.scratch or ""),
+        environment=registry_environment(settings),
+    )
+
+
+def show_plan(view: RunView) -> int:
+    """Print what a run would do."""
+    console = Console()
+    console.print(live.plan(view))
+    for note in view.notes:
+        console.print(Text(note))
+    counts = view.counts
+    click.echo(
+        f"{counts[JobState.QUEUED]} would be converted, {counts[JobState.DONE]} are done and unchanged, "
+        f"{counts[JobState.SKIPPED]} are skipped"
+    )
+    return ExitCode.OK if counts[JobState.QUEUED] + counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
+
+
+def tell(view: RunView, page: Path, console: Console) -> None:
+    """Print the results: the table on standard output, where the report is beside it."""
+    Console().print(live.results(view))
+    for note in view.notes:
+        console.print(Text(note))
+    click.echo(document.headline(view))
+    click.echo(f"report: {page}")
+
+
+def exit_code(view: RunView) -> ExitCode:
+    """The exit status that tells how the run went."""
+    counts = view.counts
+    if view.phase in (RunPhase.DRAINING, RunPhase.CANCELLING) or counts[JobState.CANCELLED]:
+        return ExitCode.INTERRUPTED
+    if counts[JobState.FAILED]:
+        return ExitCode.SOME_FAILED
+    return ExitCode.OK if counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
+
+
+@contextmanager
+def _metrics(settings: Settings, view: Callable[[], RunView], console: Console) -> Iterator[None]:
+    """Serve metrics while the block runs, if a port is set."""
+    if settings.metrics_port is None:
+        yield
+        return
+    with metrics.serve(view, settings.metrics_address, settings.metrics_port) as port:
+        console.print(f"metrics: http://{settings.metrics_address}:{port}/metrics")
+        yield
