@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from converters.filesystems.base import Entry, Kind
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Directory
 from converters.guest.files import GuestFiles, printable
@@ -73,18 +72,3 @@ def merged(directories: Iterable[Directory]) -> tuple[Directory, ...]:
 
 def _below_run(path: str) -> str:
     return "/" + path.strip("/").removeprefix("var/")
-
-
-def with_directories(entries: Iterable[Entry], directories: Iterable[Directory]) -> Iterator[Entry]:
-    """A walk with ``directories`` added below ``/run``, where the walk itself brings nothing.
-
-    They take the time of ``/run``, so that one disk gives one image.
-    """
-    for entry in entries:
-        yield entry
-        if entry.path == b"run" and entry.kind is Kind.DIRECTORY:
-            for number, wanted in enumerate(directories, start=1):
-                path = wanted.path.lstrip("/").encode()
-                yield entry._replace(
-                    path=path, mode=wanted.mode, uid=wanted.uid, gid=wanted.gid, inode=-number, xattrs=()
-                )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from converters.filesystems.base import Kind
 from converters.guest.accounts import Accounts
-from converters.guest.directories import merged, tmpfiles_directories, with_directories
+from converters.guest.directories import merged, tmpfiles_directories
 from converters.guest.facts import Directory
 from converters.guest.services.runtime import runtime_directories
 from converters.guest.services.unit_tree import UnitTree
 from tests.converters.guest.conftest import Plant
-from tests.directory_filesystem import DirectoryFilesystem
 
 PASSWD = {
     "/etc/passwd": "redis:x:103:106::/var/lib/redis:/bin/false\n",
@@ -67,15 +63,3 @@ def test_merged_has_parents_first_and_each_path_once() -> None:
 def test_locks_are_open_to_all() -> None:
     locks = merged([Directory("/run/lock/subsys", 0o755, 0, 0, "t")])
     assert [(one.path, one.mode) for one in locks] == [("/run/lock", 0o1777), ("/run/lock/subsys", 0o755)]
-
-
-def test_a_walk_gets_them_below_run(tmp_path: Path) -> None:
-    for name in ("etc", "run", "usr"):
-        (tmp_path / name).mkdir()
-    wanted = (Directory("/run/x", 0o2750, 7, 8, "u"), Directory("/run/x/y", 0o755, 0, 0, "u"))
-    entries = list(with_directories(DirectoryFilesystem(tmp_path).walk(), wanted))
-    assert [entry.path for entry in entries] == [b"", b"etc", b"run", b"run/x", b"run/x/y", b"usr"]
-    made = entries[3]
-    assert (made.kind, made.mode, made.uid, made.gid) == (Kind.DIRECTORY, 0o2750, 7, 8)
-    assert made.mtime_ns == entries[2].mtime_ns
-    assert len({entry.inode for entry in entries}) == len(entries)
