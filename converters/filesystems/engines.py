@@ -66,7 +66,7 @@ def _objection(engine: Engine, need: Need, allowed: Collection[Engine]) -> str:
     if engine is Engine.GUESTFS:
         return ""
     if not need.on_disk:
-        return "only libguestfs assembles logical volumes"
+        return "only libguestfs sees it"
     if need.type not in EXT:
         return f"it reads ext2, ext3 and ext4, not {need.type or 'unknown content'}"
     if Engine.EXT2FS not in allowed:

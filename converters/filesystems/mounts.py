@@ -13,7 +13,7 @@ from converters.filesystems.base import Kind
 from converters.filesystems.engines import EXT, Engine
 from converters.filesystems.fstab import Line, parse
 from converters.filesystems.opener import Place, VolumeOpener, describe
-from converters.filesystems.places import CONTAINERS, find_devices, find_volumes, is_device
+from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
 from converters.filesystems.roots import find_root
 from converters.filesystems.tree import GuestTree
 from converters.guest.facts import MountPoint
@@ -144,7 +144,7 @@ class _Assembly:
             found.sort(key=lambda volume: volume.disk != beside)
         if found:
             return found[0]
-        contained = any(volume.content.type in CONTAINERS for volume in self._volumes)
+        contained = any(volume.content.type in ASSEMBLED for volume in self._volumes)
         if not contained or not self._opener.uses_appliance:
             return None
         return next(iter(find_devices(line, self._opener.appliance.devices())), None)

@@ -10,8 +10,8 @@ from converters.filesystems.fstab import Line
 from converters.filesystems.guestfs import ApplianceDevice
 from converters.volumes.base import Volume
 
-CONTAINERS = ("LVM2_member", "linux_raid_member", "crypto_LUKS")
-"""What holds volumes that only the appliance can assemble (and, encrypted, nobody)."""
+ASSEMBLED = ("LVM2_member", "linux_raid_member")
+"""Members of volumes that only the appliance assembles."""
 
 _DISK = re.compile(r"/dev/(?:sd|vd|xvd|hd)([a-z])(\d*)|/dev/nvme(\d+)n1(?:p(\d+))?")
 _BY_TAG = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.access import read_bytes
 from converters.filesystems.base import Filesystem, Kind
+from converters.filesystems.engines import EXT
 from converters.filesystems.fstab import parse
-from converters.filesystems.guestfs import ApplianceDevice
 from converters.filesystems.opener import Place, VolumeOpener, describe
-from converters.filesystems.places import CONTAINERS, find_devices, find_volumes
+from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes
 from converters.volumes.base import Volume
 
 LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
@@ -45,20 +45,28 @@ def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> R
     search = _Search(opener, volumes)
     if wanted:
         return Root(search.named(wanted))
-    roots = search.among(volume for volume in volumes if volume.content.type in LINUX)
-    if not roots and search.has_more:
-        roots = search.among(device for device in opener.appliance.devices() if device.content.type in LINUX)
+    roots: list[Place] = []
+    for places in search.groups():
+        roots += search.among(places)
+        named = [place for place in roots if search.names_itself(place)]
+        if len(named) == 1:
+            return _chosen(named[0], roots)
     match roots:
         case []:
             raise search.nothing()
         case [place]:
             return Root(place)
-    named = [place for place in roots if search.names_itself(place)]
+        case _:
+            listed = ", ".join(map(describe, roots))
+            raise UnsupportedError(f"several volumes hold a Linux root file system: {listed}", _HINT)
+
+
+def _chosen(place: Place, roots: Sequence[Place]) -> Root:
+    if len(roots) == 1:
+        return Root(place)
     listed = ", ".join(map(describe, roots))
-    if len(named) != 1:
-        raise UnsupportedError(f"several volumes hold a Linux root file system: {listed}", _HINT)
-    note = f"Of {listed}, all with a root file system, {describe(named[0])} is the one whose fstab names it."
-    return Root(named[0], (note,))
+    note = f"Of {listed}, all with a root file system, {describe(place)} is the one whose fstab names it."
+    return Root(place, (note,))
 
 
 def is_root(filesystem: Filesystem) -> bool:
@@ -77,14 +85,20 @@ class _Search:
     def __init__(self, opener: VolumeOpener, volumes: Sequence[Volume]) -> None:
         self._opener = opener
         self._volumes = volumes
-        self._devices: tuple[ApplianceDevice, ...] = ()
         self._failures: list[ConvertError] = []
 
-    @property
-    def has_more(self) -> bool:
-        """Whether the appliance may see volumes that are no ranges of one disk, or subvolumes."""
+    def groups(self) -> Iterator[list[Place]]:
+        """Where a root can be: first what is read in process, last what takes an appliance to find."""
+        yield [volume for volume in self._volumes if volume.content.type in EXT]
+        yield [volume for volume in self._volumes if volume.content.type in {*LINUX} - {*EXT}]
         kinds = {volume.content.type for volume in self._volumes}
-        return self._opener.uses_appliance and not kinds.isdisjoint((*CONTAINERS[:2], "btrfs"))
+        if self._opener.uses_appliance and not kinds.isdisjoint((*ASSEMBLED, "btrfs")):
+            try:
+                devices = self._opener.appliance.devices()
+            except (FilesystemError, UnsupportedError) as error:
+                self._failures.append(error)
+                return
+            yield [device for device in devices if device.content.type in LINUX]
 
     def among(self, places: Iterable[Place]) -> list[Place]:
         """The places that hold a root file system."""
@@ -132,6 +146,6 @@ class _Search:
             return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
         if "crypto_LUKS" in kinds:
             return UnsupportedError(message, "an encrypted guest can only be converted after it is decrypted")
-        if kinds & {*CONTAINERS} and not self._opener.uses_appliance:
+        if kinds & {*ASSEMBLED} and not self._opener.uses_appliance:
             return UnsupportedError(message, "switch on the engine guestfs, which reads logical volumes")
         return NoLinuxError(message, "give all disks of the guest")

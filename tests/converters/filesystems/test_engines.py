@@ -28,7 +28,7 @@ def test_dirty_ext_is_recovered_first() -> None:
     [
         (Need("xfs"), "ext2fs: it reads ext2, ext3 and ext4, not xfs"),
         (Need(""), "ext2fs: it reads ext2, ext3 and ext4, not unknown content"),
-        (Need("ext4", on_disk=False), "ext2fs: only libguestfs assembles logical volumes"),
+        (Need("ext4", on_disk=False), "ext2fs: only libguestfs sees it"),
     ],
 )
 def test_everything_else_goes_to_libguestfs(need: Need, reason: str) -> None:

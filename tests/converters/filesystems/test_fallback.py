@@ -19,7 +19,7 @@ from converters.filesystems import uml
 from converters.filesystems.mounts import open_guest
 from converters.filesystems.tree import GuestTree
 from converters.guest.facts import StepDown
-from tests.converters.filesystems.journals import FILES, NEW, busy_image
+from tests.converters.filesystems.journals import FILES, NEW, busy_image, make_filesystem
 from tests.kernel import kernel_entries, kernel_hashes, mounted, needs_root, reader_hashes
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, needs_root]
@@ -32,6 +32,7 @@ FSTAB = r"""/dev/mapper/vg--a-root--1 / ext4 defaults 0 1
 /dev/vg-a/data /data ext4 defaults 0 2
 /dev/sdb1 /var ext4 defaults 0 2
 /dev/sdb2 /srv xfs defaults 0 2
+LABEL=homes /home btrfs subvol=@home 0 0
 /dev/mapper/vg--a-gone /gone ext4 defaults 0 2
 """
 
@@ -54,6 +55,7 @@ mkdir-p /usr/bin
 mkdir /data
 mkdir /var
 mkdir /srv
+mkdir /home
 write /etc/os-release "ID=test\\n"
 write /etc/fstab "{FSTAB.replace(chr(10), chr(92) + "n")}"
 umount /
@@ -104,11 +106,18 @@ class _Messages(logging.Handler):
 
 
 def _busy_disk(path: Path) -> Path:
-    """ext4 and XFS beside each other, each copied while it was written to."""
+    """ext4 and XFS, each copied while it was written to, and btrfs with a subvolume for /home."""
     with open(path, "wb") as file:
-        file.truncate((1 + 64 + 320 + 1) * MIB)
-    table = b"label: gpt\nsize=64MiB\nsize=320MiB\n"
+        file.truncate((1 + 64 + 320 + 128 + 1) * MIB)
+    table = b"label: gpt\nsize=64MiB\nsize=320MiB\nsize=128MiB\n"
     subprocess.run(["sfdisk", "-q", path], input=table, check=True)
+    make_filesystem(path, "btrfs", offset=385 * MIB, size=128 * MIB)
+    with mounted(path, "btrfs", offset=385 * MIB, size=128 * MIB, options="rw") as root:
+        subprocess.run(["btrfs", "filesystem", "label", root, "homes"], check=True)
+        subprocess.run(
+            ["btrfs", "subvolume", "create", root / "@home"], check=True, stdout=subprocess.DEVNULL
+        )
+        (root / "@home/file").write_text("home")
     one = busy_image(path, "ext4", offset=MIB, size=64 * MIB)
     one.rename(path)
     return busy_image(path, "xfs", offset=65 * MIB, size=320 * MIB)
@@ -137,15 +146,16 @@ def test_volumes_are_mounted_by_every_name(guest: Guest) -> None:
         ("/data", "/dev/vg-a/data", "ext4", "guestfs"),
         ("/var", "disk 1 partition 1", "ext4", "guestfs"),
         ("/srv", "disk 1 partition 2", "xfs", "guestfs"),
+        ("/home", "disk 1 partition 3", "btrfs", "guestfs"),
     ]
-    assert [point.recovered for point in guest.tree.mounts] == [False, False, True, False]
+    assert [point.recovered for point in guest.tree.mounts] == [False, False, True, False, False]
     assert guest.tree.notes == ("/gone is not read: /dev/mapper/vg--a-gone is on none of the disks.",)
 
 
 def test_each_step_down_is_told_and_logged(guest: Guest) -> None:
     assert {*guest.tree.step_downs} == {
-        StepDown("/dev/vg-a/root-1", "ext2fs", "guestfs", "only libguestfs assembles logical volumes"),
-        StepDown("/dev/vg-a/data", "ext2fs", "guestfs", "only libguestfs assembles logical volumes"),
+        StepDown("/dev/vg-a/root-1", "ext2fs", "guestfs", "only libguestfs sees it"),
+        StepDown("/dev/vg-a/data", "ext2fs", "guestfs", "only libguestfs sees it"),
         StepDown(
             "disk 1 partition 1",
             "uml",
@@ -153,8 +163,9 @@ def test_each_step_down_is_told_and_logged(guest: Guest) -> None:
             "the program `linux.uml-of-nobody` is not installed (install it or add it to PATH)",
         ),
         StepDown("disk 1 partition 2", "ext2fs", "guestfs", "it reads ext2, ext3 and ext4, not xfs"),
+        StepDown("btrfsvol:/dev/sdb3/@home", "ext2fs", "guestfs", "only libguestfs sees it"),
+        StepDown("disk 1 partition 3", "ext2fs", "guestfs", "it reads ext2, ext3 and ext4, not btrfs"),
     }
-    assert len(guest.tree.step_downs) == 4
     assert "disk 1 partition 2: guestfs instead of ext2fs: it reads ext2, ext3 and ext4, not xfs" in guest.log
 
 
@@ -163,9 +174,10 @@ def test_tree_is_the_kernels(guest: Guest, tmp_path: Path) -> None:
     entries = list(guest.tree.walk())
     hashes = reader_hashes(guest.tree, entries)
     with mounted(guest.disks[0], "ext4", offset=ROOT_START, size=32 * MIB) as root:
-        below = (b"data/", b"var/", b"srv/")
+        below = (b"data/", b"var/", b"srv/", b"home/")
         names = [entry.path for entry in entries if not entry.path.startswith(below)]
         assert names == [entry.path for entry in kernel_entries(root)]
+    assert [path for path in hashes if path.startswith(b"home/")] == [b"home/file"]
     assert hashes[b"data/payload"] == hashlib.sha256(b"data").hexdigest()
     assert hashes[b"var/etc/config"] == hashlib.sha256(NEW).hexdigest()
     copy = tmp_path / "copy"
