@@ -145,6 +145,11 @@ class Cluster:
         else:
             self._client.loop.add_callback(self._look)
 
+    def close(self) -> None:
+        """Hear of nothing more; what still runs is not waited for."""
+        for topic in (self._desk.id, "all"):
+            self._client.unsubscribe_topic(topic)
+
     def _submit(self, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any) -> None:
         # The cluster may be shared: two runs' keys must differ, or Dask takes the one's task for the other's.
         future = self._client.submit(
@@ -254,7 +259,11 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
         client = stack.enter_context(_client(target, settings.connect_seconds))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
         address = stack.enter_context(_resident_worker(client, settings, folder))
-        yield Cluster(client, desk, address, settings.scratch, listener)
+        cluster = Cluster(client, desk, address, settings.scratch, listener)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
 
 
 @contextmanager
@@ -268,7 +277,7 @@ def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalClus
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             resources={CONVERT: 1},
             memory_limit=settings.memory,
             local_directory=folder,
