@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -282,6 +283,7 @@ def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalClus
             memory_limit=settings.memory,
             local_directory=folder,
             env=dict(settings.environment),
+            preload=[__name__],
         )
     try:
         with cluster:
@@ -336,6 +338,14 @@ def _without_vcenter_variables() -> Iterator[None]:
 
 
 # What follows runs in workers.
+
+
+def dask_setup(worker: Worker) -> None:
+    """Dask calls this in each local worker when it starts.
+
+    A terminal sends Ctrl-C to all processes of the run: what is to become of the workers, the run decides.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run_resident(desk: str, key: TaskKey) -> None:

@@ -24,7 +24,7 @@ from orchestrator.loop import Event, Loop, OnImage, Patience
 from orchestrator.survey import Survey, Wanted, survey
 from orchestrator.sweep import sweep
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.values import Inventory
+from orchestrator.vsphere.values import Inventory, SnapshotRef
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]
 
@@ -103,22 +103,26 @@ class Run:
             run = self._ledger.begin_run(identity, inventory.datacenter_path)
             outcome = "failed"
             try:
-                self._sweep(inventory, run)
+                left = self._sweep(inventory, run)
                 surveyed = self._survey(inventory, identity)
                 self._board.enlist(run, self._config.settings)
                 outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
+                if left:  # what was in the way, such as the dead run's lease, may have ended meanwhile
+                    left = self._sweep(inventory, run)
+                for snapshot, why in left:
+                    self._board.note(
+                        f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
+                    )
             finally:
                 self._board.end(outcome)
                 run.end(outcome)
         return self.view()
 
-    def _sweep(self, inventory: Inventory, run: RunLedger) -> None:
+    def _sweep(self, inventory: Inventory, run: RunLedger) -> tuple[tuple[SnapshotRef, str], ...]:
+        """Remove what earlier runs left; gives what stays, and why."""
         swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id)
-        self._board.swept = len(swept.removed)
-        for snapshot, why in swept.failed:
-            self._board.note(
-                f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
-            )
+        self._board.swept += len(swept.removed)
+        return swept.failed
 
     def _survey(self, inventory: Inventory, identity: str) -> Survey:
         config = self._config

@@ -22,12 +22,14 @@ from deploy.demo import guests
 from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Download, Rule, Simulator
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import ExitCode, NotFoundError
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.job import Stages
 from orchestrator.ledger import Ledger, LedgerInUseError
+from orchestrator.scratch import sweep as sweep_scratch
+from orchestrator.sweep import sweep
 from tests.conftest import StartSimulator
 from tests.orchestrator import fleet_run
 from tests.orchestrator.fleet_run import DATACENTER, Place, prepared, vcenter
@@ -110,6 +112,20 @@ def during(view: Callable[[], RunView], stage: Stage, act: Callable[[], object])
     finally:
         over.set()
         watcher.join()
+
+
+@contextmanager
+def as_process(
+    place: Place, stderr: int = subprocess.DEVNULL
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """A run in a process group of its own, and what waits until its first download has begun."""
+    command = [sys.executable, "-m", "tests.orchestrator.fleet_run", json.dumps(asdict(place))]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stderr=stderr, start_new_session=True) as process:
+        try:
+            yield process, lambda: wait_until((Path(place.folder) / "download").exists)
+        finally:
+            process.kill()
 
 
 def only(*names: str) -> Selection:
@@ -285,12 +301,40 @@ def test_one_interrupt_lets_what_is_begun_end(place: Place, simulator: Simulator
     assert sorted(one.state for one in view.jobs) == [JobState.CANCELLED, JobState.DONE]
 
 
+def test_the_ctrl_c_of_a_terminal_reaches_the_workers_too_and_lets_them_work(place: Place) -> None:
+    with as_process(place) as (process, begun):
+        begun()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    with Ledger(place.ledger) as ledger:
+        last = ledger.last_run()
+        assert last is not None and last.outcome == "interrupted"
+        states = {one.vm: one.state for one in ledger.jobs(last.run)}
+    assert states.pop("big") is JobState.DONE
+    assert set(states.values()) == {JobState.CANCELLED, JobState.SKIPPED}
+
+
+def test_the_third_ctrl_c_exits_at_once_and_says_how_to_sweep(place: Place, simulator: Simulator) -> None:
+    with as_process(place, stderr=subprocess.PIPE) as (process, begun):
+        begun()
+        simulator.inject(Rule("RemoveSnapshot_Task", delay_ms=20_000))
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert b"orchestrate sweep" in said
+    simulator.reset()
+    simulator.end_sessions()
+    with vcenter(place) as connected, Ledger(place.ledger) as ledger:
+        sweep(connected, ledger)
+    wait_until(lambda: sweep_scratch(place.scratch) == 1)  # what the next run does, once the worker is gone
+
+
 def test_after_a_kill_the_next_run_sweeps_and_does_the_rest(place: Place, simulator: Simulator) -> None:
-    command = [sys.executable, "-m", "tests.orchestrator.fleet_run", json.dumps(asdict(place))]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as killed:
-        wait_until((Path(place.folder) / "download").exists)
-        killed.kill()
+    with as_process(place) as (process, begun):
+        begun()
+        process.kill()
     assert len(simulator.snapshots()) == 1
     simulator.end_sessions()  # as vCenter does with idle ones
     with prepared(place, selection=only("big", "little")) as run:
