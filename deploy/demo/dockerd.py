@@ -46,6 +46,16 @@ class Engine:
             container.remove(force=True)
         self.client.close()
 
+    def pull(self, reference: str) -> None:
+        """Fetch an image.
+
+        Raises:
+            ProcessError: the registry does not give it, or the engine cannot use it.
+        """
+        for line in self.client.api.pull(reference, stream=True, decode=True):
+            if "error" in line:
+                raise ProcessError(f"the engine cannot pull {reference}: {line['error']}")
+
     def address(self, container: Container) -> str:
         """IP address at which this machine reaches a container."""
         container.reload()
