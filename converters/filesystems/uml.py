@@ -42,6 +42,19 @@ _NOBODY = 65534
 _SIGNIFICANT = re.compile(r"EXT4-fs|JBD2|XFS|I/O error|Kernel panic|Out of memory")
 
 
+_GUARD = """\
+trap 'kill -KILL ${!:+-$!} 0' TERM
+"$@" &
+wait $!
+status=$?
+kill -KILL -$! 2>/dev/null
+exit $status
+"""
+"""User-mode Linux is several processes in a session of their own, and when the first is killed the others go
+on alone. So when we die or have had enough, a shell is told by a signal it can catch, and kills both groups
+outright. A milder signal would not do: a process stopped for a tracer that is gone stays stopped for ever."""
+
+
 class RecoveryError(FilesystemError):
     """The journal could not be replayed here; another engine may still read the file system."""
 
@@ -144,10 +157,8 @@ def _boot(workspace: Path, base: Path, start: int, type: str, memory: int, limit
     machine = [KERNEL, f"mem={memory}M", "ubda=cow,base", "initrd=initrd", "rdinit=/init", "uml_dir=."]
     quiet = ["con=null", "con0=fd:0,fd:1", "loglevel=5", "panic=-1", "noreboot"]
     work = [f"recovery_start={start}", f"recovery_type={driver}", f"recovery_options={options}"]
-    # User-mode Linux is several processes, and when the first is killed the others go on alone: so when we
-    # die, timeout(1) is told by a signal it can catch, and ends the whole group.
     guard = ["setpriv", "--no-new-privs", *identity, "--pdeathsig", "TERM", "--"]
-    guard += ["timeout", "--kill-after=2", f"{limits.seconds + 5:g}"]
+    guard += ["/bin/sh", "-c", _GUARD, "sh"]
     environment = {**MINIMAL_ENVIRONMENT, "TMPDIR": str(_memory_folder(workspace, memory))}
     with open(workspace / "console", "x+b") as console:
         with running(
@@ -197,8 +208,11 @@ def _memory_folder(workspace: Path, memory: int) -> Path:
 def _watch(child: Running, console: IO[bytes], cow: Path, limits: RecoveryLimits) -> None:
     """Wait for the kernel's end; leaving with an error ends it."""
     deadline = time.monotonic() + limits.seconds
-    while child.ended() is None:
-        if time.monotonic() > deadline:
+    ended = False
+    while not ended:
+        time.sleep(_POLL)
+        ended = child.ended() is not None  # asked first, so that what it did last is looked at too
+        if not ended and time.monotonic() > deadline:
             raise RecoveryError(f"user-mode Linux did not end within {limits.seconds:g} seconds")
         if os.fstat(console.fileno()).st_size > limits.console_bytes:
             raise RecoveryError(
@@ -206,7 +220,6 @@ def _watch(child: Running, console: IO[bytes], cow: Path, limits: RecoveryLimits
             )
         if cow.exists() and cow.stat().st_blocks * _SECTOR > limits.written_bytes:
             raise RecoveryError(f"the recovery changed more than {limits.written_bytes} bytes of the disk")
-        time.sleep(_POLL)
 
 
 def _check(console: str) -> None:
