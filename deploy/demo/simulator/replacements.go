@@ -60,7 +60,7 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 	task := simulator.CreateTask(stand, name, func(t *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		onlyQuiesced := func(rule Rule) bool { return rule.QuiescedOnly && !quiesced }
 		if rule, ok := r.vc.rules.take("task", method, names, onlyQuiesced); ok {
-			if cancelled(t, time.Duration(rule.DelayMS)*time.Millisecond) {
+			if r.cancelled(t, time.Duration(rule.DelayMS)*time.Millisecond) {
 				return nil, &types.RequestCanceled{}
 			}
 			if rule.Fault != "" {
@@ -84,13 +84,12 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 }
 
 // cancelled waits, and tells whether the task was cancelled meanwhile.
-func cancelled(task *simulator.Task, wait time.Duration) bool {
-	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if task.Info.Cancelled {
-			return true
-		}
+func (r *replacements) cancelled(task *simulator.Task, wait time.Duration) bool {
+	own, is := *r.vc.ctx, false // locks are shared within a context
+	for end := time.Now().Add(wait); !is && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		own.WithLock(task, func() { is = task.Info.Cancelled })
 	}
-	return false
+	return is
 }
 
 // inner gives the result of a task that the simulator has started for us.
