@@ -35,6 +35,9 @@ from converters.reader.frames import (
     Summary,
 )
 
+_LONGEST_TEXT = 2000
+"""Characters of a message: a guest's paths may be in it."""
+
 
 def main() -> int:
     """Serve one parent over standard input and output; the exit status."""
@@ -47,10 +50,12 @@ def main() -> int:
         confine(assignment.reading.memory_bytes)
         serve(assignment, writer)
     except ConvertError as error:
-        send(writer, ERROR, Failure(error.kind, error.message, error.hint))
+        shown = Failure(error.kind, error.message[:_LONGEST_TEXT], error.hint[:_LONGEST_TEXT])
+        send(writer, ERROR, shown)
     except MemoryError:
         limit = f"the {assignment.reading.memory_bytes >> 20} MiB it may use"
-        send(writer, ERROR, Failure(ReaderDiedError.kind, f"reading the disk needs more than {limit}", ""))
+        hint = "raise --reader-memory"
+        send(writer, ERROR, Failure(ReaderDiedError.kind, f"reading the disk needs more than {limit}", hint))
     except BrokenPipeError:
         return 1
     return 0

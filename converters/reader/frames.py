@@ -63,40 +63,42 @@ class Failure:
 
 
 class FrameWriter:
-    """The child's end: gathers small writes of the tar stream into frames of 1 MiB."""
+    """The child's end: gathers small writes of the tar stream into frames of at most 1 MiB."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._buffer = bytearray()
+        self._gathered = bytearray()
 
     def send(self, kind: bytes, payload: bytes) -> None:
         """One whole frame, after everything written so far."""
         self.flush()
-        self._write_all(HEADER.pack(kind, len(payload)), payload)
+        self._write(HEADER.pack(kind, len(payload)), payload)
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """The next bytes of the tar stream."""
-        buffer = self._buffer
-        if len(buffer) + len(data) < FRAME_BYTES:
-            buffer += data
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes of the tar stream; sent or copied when this returns."""
+        gathered = self._gathered
+        if len(gathered) + len(data) < FRAME_BYTES:
+            gathered += data
             return
-        self.flush()
-        view = memoryview(data)
-        while len(view) >= FRAME_BYTES:
-            self._write_all(HEADER.pack(DATA, FRAME_BYTES), view[:FRAME_BYTES])
-            view = view[FRAME_BYTES:]
-        buffer += view
+        view, done = memoryview(data), 0
+        while len(gathered) + len(data) - done >= FRAME_BYTES:
+            end = done + FRAME_BYTES - len(gathered)
+            self._write(HEADER.pack(DATA, FRAME_BYTES), gathered, view[done:end])
+            gathered.clear()
+            done = end
+        gathered += view[done:]
 
     def flush(self) -> None:
         """Send what was gathered."""
-        if self._buffer:
-            self._write_all(HEADER.pack(DATA, len(self._buffer)), self._buffer)
-            self._buffer = bytearray()
+        if self._gathered:
+            self._write(HEADER.pack(DATA, len(self._gathered)), self._gathered)
+            self._gathered.clear()
 
-    def _write_all(self, header: bytes, payload: bytes | bytearray | memoryview) -> None:
-        written = os.writev(self._fd, [header, payload]) - len(header)
-        if written < 0:  # a pipe takes up to PIPE_BUF bytes whole, so the header alone is never split
-            raise OSError("the reading process's pipe took half a frame header")
-        view = memoryview(payload)
-        while written < len(view):
-            written += os.write(self._fd, view[written:])
+    def _write(self, *parts: bytes | bytearray | memoryview) -> None:
+        written = os.writev(self._fd, parts)
+        for part in parts:
+            done = min(written, len(part))
+            written -= done
+            while done < len(part):
+                with memoryview(part) as view:
+                    done += os.write(self._fd, view[done:])

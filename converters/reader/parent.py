@@ -6,20 +6,22 @@ import fcntl
 import os
 import pickle
 import select
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from signal import SIGKILL
 from types import TracebackType
 from typing import IO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from converters.disks.base import DiskSource
-from converters.errors import ConvertError, ReaderDiedError
+from converters.errors import ConvertError, OutputError, ReaderDiedError
 from converters.guest.facts import Directory, Inspection
-from converters.process import MINIMAL_ENVIRONMENT, Running, running
+from converters.process import MINIMAL_ENVIRONMENT, ProcessError, Running, running
 from converters.reader.frames import (
     DATA,
     ERROR,
@@ -34,7 +36,12 @@ from converters.reader.frames import (
 )
 from converters.request import Reading
 
+CHILD = (sys.executable, "-I", "-m", "converters.reader.child")
+"""The reading process; isolated from the environment and the current folder (python(1))."""
+
 _MOST_JSON_BYTES = 64 << 20
+_MOST_FAILURE_BYTES = 64 << 10
+_GRACE_SECONDS = 2.0
 
 Value = TypeVar("Value", Inspection, Summary, Failure)
 
@@ -45,9 +52,16 @@ class Reader:
     A context manager: leaving it ends the child, whatever state it is in.
     """
 
-    def __init__(self, disks: Sequence[DiskSource], reading: Reading, scratch: Path) -> None:
+    def __init__(
+        self,
+        disks: Sequence[DiskSource],
+        reading: Reading,
+        scratch: Path,
+        command: Sequence[str] = CHILD,
+    ) -> None:
         self._assignment = Assignment(tuple(disks), reading, "")
         self._scratch = scratch
+        self._command = command
         self._stack = ExitStack()
         self._child: Running | None = None
         self._summary: Summary | None = None
@@ -57,14 +71,16 @@ class Reader:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reader-", dir=self._scratch))
             child = stack.enter_context(
                 running(
-                    [sys.executable, "-I", "-m", "converters.reader.child"],
+                    self._command,
                     env={**MINIMAL_ENVIRONMENT, "TMPDIR": folder},
-                    stdin=-1,
-                    stdout=-1,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    patience=0,
                 )
             )
             self._child = child
-            _widen(self._pipe().fileno())
+            _widen(self._stdout())
+            os.set_blocking(self._stdin(), False)
             assignment = Assignment(self._assignment.disks, self._assignment.reading, folder)
             self._ask(pickle.dumps(assignment))
             self._stack = stack.pop_all()
@@ -109,12 +125,12 @@ class Reader:
         return self._summary
 
     def _ask(self, words: bytes) -> None:
-        stdin = self._running().process.stdin
+        """Write to the child, which may not listen: what it is asked can be longer than its pipe holds."""
+        descriptor, rest = self._stdin(), memoryview(words)
         try:
-            if stdin is None:
-                raise BrokenPipeError
-            stdin.write(words)
-            stdin.flush()
+            while rest:
+                self._await(descriptor, select.POLLOUT)
+                rest = rest[os.write(descriptor, rest) :]
         except BrokenPipeError:
             raise self._died() from None
 
@@ -122,11 +138,11 @@ class Reader:
         header = self._exactly(HEADER.size)
         kind, length = HEADER.unpack(header)
         if kind == ERROR:
-            raise _error(self._value(Failure, length))
+            raise _error(self._value(Failure, length, _MOST_FAILURE_BYTES))
         return kind, length
 
-    def _value(self, wanted: type[Value], length: int) -> Value:
-        if length > _MOST_JSON_BYTES:
+    def _value(self, wanted: type[Value], length: int, most: int = _MOST_JSON_BYTES) -> Value:
+        if length > most:
             raise ReaderDiedError(f"the reading process sent a description of {length} bytes")
         try:
             return TypeAdapter(wanted).validate_json(self._exactly(length))
@@ -143,49 +159,67 @@ class Reader:
 
     def _read(self, length: int) -> bytes:
         """Up to ``length`` bytes, at least one."""
-        descriptor = self._pipe().fileno()
+        descriptor = self._stdout()
+        self._await(descriptor, select.POLLIN)
+        data = os.read(descriptor, length)
+        if not data:
+            raise self._died()
+        return data
+
+    def _await(self, descriptor: int, event: int) -> None:
         stall = self._assignment.reading.stall_seconds
         poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
+        poll.register(descriptor, event)
         if not poll.poll(stall * 1000):
             raise ReaderDiedError(
                 f"the reading process gave no sign of life for {stall:g} seconds and was ended",
                 "raise --reader-stall if the disk is known to be this slow",
             )
-        data = os.read(descriptor, length)
-        if not data:
-            raise self._died()
-        return data
 
     def _running(self) -> Running:
         if self._child is None:
             raise ReaderDiedError("the reading process was not started")
         return self._child
 
-    def _pipe(self) -> IO[bytes]:
-        stdout = self._running().process.stdout
-        if stdout is None:
-            raise ReaderDiedError("the reading process has no output")
-        return stdout
+    def _stdin(self) -> int:
+        return _descriptor(self._running().process.stdin)
+
+    def _stdout(self) -> int:
+        return _descriptor(self._running().process.stdout)
 
     def _died(self) -> ReaderDiedError:
         child = self._running()
-        child.wait(10)
-        return ReaderDiedError(f"the reading process died: {child.failure().message}")
+        try:
+            status = child.wait(_GRACE_SECONDS)
+        except ProcessError:
+            return ReaderDiedError("the reading process closed its pipe and did not end")
+        hint = "the machine may have run out of memory: run fewer slots on it" if status == -SIGKILL else ""
+        return ReaderDiedError(f"the reading process died: {child.failure().message}", hint)
 
     def _unexpected(self, kind: bytes) -> ReaderDiedError:
         return ReaderDiedError(f"the reading process sent an unexpected frame of kind {kind!r}")
 
 
 def _error(failure: Failure) -> ConvertError:
-    """The child's error, as the class it had there."""
+    """The child's error, as the class it had there; never one of the output, which it knows nothing of."""
     classes = [ConvertError]
     for known in classes:
-        classes.extend(known.__subclasses__())
-    for known in classes:
-        if known.kind == failure.kind:
-            return known(failure.message, failure.hint)
-    return ReaderDiedError(failure.message, failure.hint)
+        classes.extend(kind for kind in known.__subclasses__() if kind is not OutputError)
+    found = next((known for known in classes if known.kind == failure.kind), ReaderDiedError)
+    return found(_shown(failure.message), _shown(failure.hint))
+
+
+def _shown(text: str) -> str:
+    """Text that may come from a guest's own bytes, as it can be written to a terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+
+
+def _descriptor(pipe: IO[bytes] | None) -> int:
+    if pipe is None:
+        raise ReaderDiedError("the reading process has no pipe to us")
+    return pipe.fileno()
 
 
 def _widen(descriptor: int) -> None:
