@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import subprocess
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.root, needs_root]
 
 MIB = 1 << 20
 START = MIB
+CORRUPT = Path(__file__).parents[4] / "shared/cases/EXT-02/tests/j_corrupt_journal_block/image.gz"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _fill(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """Disk 0: ext4 with one of everything; 1: busy ext4; 2: XFS with a log to replay; 3: btrfs."""
+    """Disk 0: ext4 with one of everything; 1: busy ext4; 2: XFS with a log to replay; 3: btrfs; 4: a case."""
     folder = tmp_path_factory.mktemp("guest")
     files = [_partitioned(folder / "rich.img", 64 * MIB)]
     make_filesystem(files[0], "ext4", offset=START, size=64 * MIB)
@@ -89,6 +91,9 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         os.link(root / "@/inside", root / "@/again")
         (root / "outside").write_bytes(b"top")
         os.link(root / "outside", root / "twice")
+    if CORRUPT.exists():
+        files.append(folder / "corrupt.img")
+        files[4].write_bytes(gzip.decompress(CORRUPT.read_bytes()))
     appliance = Appliance([RawFile(str(path)) for path in files], folder)
     yield Guest(appliance, tuple(files))
     appliance.close()
@@ -154,6 +159,16 @@ def test_subvolume_is_mounted_by_name(guest: Guest) -> None:
     fs = GuestfsFilesystem(guest.appliance, device, "subvol=@")
     assert [entry.path for entry in fs.walk()] == [b"", b"again", b"inside"]
     assert "btrfsvol:/dev/sdd/@" in [device.name for device in guest.appliance.devices()]
+
+
+@pytest.mark.skipif(not CORRUPT.exists(), reason="the folder shared/cases is not beside the checkout")
+def test_journal_that_the_kernel_refuses(guest: Guest) -> None:
+    """Replayed up to its last good commit, and told."""
+    fs = GuestfsFilesystem(guest.appliance, guest.appliance.device(_volume(4, 2 * MIB, number=0)))
+    digest = "3d932916213c7244c0d2a9a03d94635c1faa8cc17ad8ba273bab3afc5c19221e"
+    assert reader_hashes(fs, fs.walk()) == {b"a": digest}
+    (note,) = guest.appliance.notes
+    assert note.startswith("the kernel refused /dev/sde (") and note.endswith("); mounted after e2fsck")
 
 
 def test_partition_that_is_not_there(guest: Guest) -> None:
