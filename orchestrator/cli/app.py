@@ -11,6 +11,8 @@ from orchestrator import __version__
 from orchestrator.cli.convert import convert
 from orchestrator.cli.options import CONTEXT, SectionedGroup, settings_from, settings_options
 from orchestrator.cli.run import run
+from orchestrator.cli.status import status
+from orchestrator.cli.sweep import sweep
 from orchestrator.errors import UsageError
 from orchestrator.settings import Verb
 
@@ -19,9 +21,9 @@ from orchestrator.settings import Verb
     cls=SectionedGroup,
     invoke_without_command=True,
     context_settings=CONTEXT,
-    epilog="Each setting is also an environment variable, ORCHESTRATE_ and its name in capitals unless another is "
-    "given above, and a key of the YAML file given with --config. Exit status: 0 all converted, 1 some failed, "
-    "2 nothing matched, 3 cannot connect, 64 usage, 130 interrupted.",
+    epilog="Each setting is also an environment variable (ORCHESTRATE_ and its name in capitals, unless "
+    "another is given above) and a key of the YAML file given with --config. Exit status: 0 all converted, "
+    "1 some failed, 2 nothing matched, 3 cannot connect, 64 usage, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="orchestrate")
 @settings_options(Verb.RUN)
@@ -47,5 +49,5 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
     return None
 
 
-for verb in (convert,):
+for verb in (convert, status, sweep):
     app.add_command(verb)

@@ -42,6 +42,9 @@ from orchestrator.wiring import (
     vcenter_settings,
 )
 
+FILE_WIDTH = 240
+"""Columns of a table that goes to a file or a pipe."""
+
 
 def run(settings: Settings) -> int:
     """Convert a datacenter's VMs, or with ``dry_run`` show what would be done; the exit status.
@@ -133,7 +136,7 @@ def cluster_settings(settings: Settings) -> ClusterSettings:
 
 def show_plan(view: RunView) -> int:
     """Print what a run would do."""
-    console = Console()
+    console = wide_console()
     console.print(live.plan(view))
     for note in view.notes:
         console.print(Text(note))
@@ -147,11 +150,17 @@ def show_plan(view: RunView) -> int:
 
 def tell(view: RunView, page: Path, console: Console) -> None:
     """Print the results: the table on standard output, where the report is beside it."""
-    Console().print(live.results(view))
+    wide_console().print(live.results(view))
     for note in view.notes:
         console.print(Text(note))
     click.echo(document.headline(view))
     click.echo(f"report: {page}")
+
+
+def wide_console() -> Console:
+    """Standard output; where it is no terminal, wide enough for a reference with its digest."""
+    console = Console()
+    return console if console.is_terminal else Console(width=FILE_WIDTH)
 
 
 def exit_code(view: RunView) -> ExitCode:

@@ -63,7 +63,7 @@ def test_govc_variables_are_understood(parse: Parse) -> None:
         "GOVC_DATACENTER": "DC1",
     }
     settings = parse(env=env)
-    assert (settings.url, settings.username, settings.datacenter) == ("vc.example", "reader", "DC1")
+    assert (settings.vcenter, settings.username, settings.datacenter) == ("vc.example", "reader", "DC1")
     assert settings.insecure
     assert settings.ca_file == Path("/etc/ca.pem")
     assert settings.password.get_secret_value() == "hunter2"
