@@ -22,19 +22,26 @@ UNMOUNTED = "recovery: unmounted"
 
 # The partition goes through a loop device with an offset, not through the kernel's own partition scan: what
 # the reader calls a volume and what the recovery mounts are then one and the same range, whatever the table.
+# Read-ahead is off because Linux 6.1's ubd driver reads wrong bytes through a copy-on-write file when a
+# request of several pages meets a page that is copied in part, as on a disk whose size is no multiple of a page
+# (do_io in ubd_kern.c moves on by the last run's length only). Without it, a read is one page a request.
+ATTACH = """/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox insmod /loop.ko
+echo 0 > /sys/block/ubda/queue/read_ahead_kb &&
+/bin/busybox losetup -o "$recovery_start" /dev/loop0 /dev/ubda"""
+
 # Where the kernel refuses an ext journal as damaged, e2fsck does what it does whenever a guest starts: replay
 # up to the last good commit, and mend what is safe to mend (exit status 0 and 1, e2fsck(8)).
-_SCRIPT = f"""#!/bin/busybox sh
+SCRIPT = f"""#!/bin/busybox sh
 attach() {{ /bin/busybox mount -t "$recovery_type" -o "$recovery_options" /dev/loop0 /mnt; }}
 check() {{
     [ "$recovery_type" = ext4 ] && [ -x /e2fsck ] || return 1
     /e2fsck -p /dev/loop0
     [ $? -le 1 ] && echo "{CHECKED}"
 }}
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox mount -t proc proc /proc
-/bin/busybox insmod /loop.ko
-/bin/busybox losetup -o "$recovery_start" /dev/loop0 /dev/ubda &&
+{ATTACH} &&
 {{ attach || {{ check && attach; }}; }} &&
 echo "{MOUNTED}" &&
 /bin/busybox umount /mnt &&
@@ -55,7 +62,7 @@ class Member:
     data: bytes = b""
 
 
-def recovery_initrd(kernel: Path) -> bytes:
+def recovery_initrd(kernel: Path, script: str = SCRIPT) -> bytes:
     """The RAM disk for ``kernel``, a user-mode Linux: the module has to match its version.
 
     Without e2fsck (Debian's ``e2fsck-static``), a journal that the kernel refuses stays refused.
@@ -68,9 +75,9 @@ def recovery_initrd(kernel: Path) -> bytes:
     module = MODULES / version / "kernel/drivers/block/loop.ko"
     folder = stat.S_IFDIR | 0o755
     program = stat.S_IFREG | 0o755
-    members = [Member(name, folder) for name in ("bin", "dev", "mnt", "proc")]
+    members = [Member(name, folder) for name in ("bin", "dev", "mnt", "proc", "sys")]
     members.append(Member("bin/busybox", program, BUSYBOX.read_bytes()))
-    members.append(Member("init", program, _SCRIPT.encode()))
+    members.append(Member("init", program, script.encode()))
     members.append(Member("loop.ko", stat.S_IFREG | 0o644, module.read_bytes()))
     if E2FSCK.exists():
         members.append(Member("e2fsck", program, E2FSCK.read_bytes()))
