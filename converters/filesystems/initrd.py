@@ -23,8 +23,8 @@ UNMOUNTED = "recovery: unmounted"
 # The partition goes through a loop device with an offset, not through the kernel's own partition scan: what
 # the reader calls a volume and what the recovery mounts are then one and the same range, whatever the table.
 # Read-ahead is off because Linux 6.1's ubd driver reads wrong bytes through a copy-on-write file when a
-# request of several pages meets a page that is copied in part, as on a disk whose size is no multiple of a page
-# (do_io in ubd_kern.c moves on by the last run's length only). Without it, a read is one page a request.
+# request of several pages meets a page that is copied in part, as on a disk whose size is no multiple of a
+# page (do_io in ubd_kern.c moves on by the last run's length only). Without it, a read is one page a request.
 ATTACH = """/bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
