@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker
+from distributed.client import ClosedClientError
 
 from orchestrator.errors import ConnectError
 from orchestrator.failures import failure_of
@@ -58,7 +59,7 @@ class ClusterSettings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables that local workers get beside this process's own, less those that name vCenter."""
     connect_seconds: float = 20.0
-    """Until a scheduler counts as not there."""
+    """Until a scheduler that does not answer counts as not there, or as gone."""
     resident_threads: int = 32
     """Calls to vCenter at one time; the removal of a snapshot may take hours."""
 
@@ -113,14 +114,20 @@ class Cluster:
     def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
         """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""
         self._desk.expect(key, method, arguments)
+        try:
+            if not self._apart:
+                self._submit(key, VCENTER, self._resident, _run_resident, self._desk.id, key)
+        except ClosedClientError:
+            self._apart = True  # the next ``look`` tells of it; what vCenter is to be asked cannot wait
         if self._apart:
             self._desk.run_apart(key)
-        else:
-            self._submit(key, VCENTER, self._resident, _run_resident, self._desk.id, key)
 
     def submit(self, key: TaskKey, worker: str, stage: WorkerStage, order: Any) -> None:
         """Run a stage on the worker, and nowhere else."""
-        self._submit(key, CONVERT, worker, _run_stage, stage, order, key, self._desk.id, self._scratch)
+        try:
+            self._submit(key, CONVERT, worker, _run_stage, stage, order, key, self._desk.id, self._scratch)
+        except ClosedClientError:
+            self._lose_worker(worker)
 
     def abandon(self, worker: str, job: str, attempt: int) -> None:
         """Nothing of the job's attempts up to this one is wanted from the worker: stop, and clean up."""
@@ -148,8 +155,9 @@ class Cluster:
 
     def close(self) -> None:
         """Hear of nothing more; what still runs is not waited for."""
-        for topic in (self._desk.id, "all"):
-            self._client.unsubscribe_topic(topic)
+        if self._client.status == "running":
+            for topic in (self._desk.id, "all"):
+                self._client.unsubscribe_topic(topic)
 
     def _submit(self, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any) -> None:
         # The cluster may be shared: two runs' keys must differ, or Dask takes the one's task for the other's.

@@ -1,40 +1,33 @@
-"""One VM from snapshot to release: what each stage is given, what it does, what it leaves for the next.
+"""One VM from snapshot to release: what each stage is given, and what it leaves for the next.
 
-``Control`` is what runs beside the vCenter session; ``Stages`` is what runs on workers. Between them only
-plain values travel, and no credentials: a worker has the registry's from its own environment.
+``Control`` is what runs beside the vCenter session; ``orchestrator.stages`` what runs on workers.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
-from converters.errors import ConvertError
 from converters.image.config import vm_labels
-from converters.outputs.auth import Credentials
 from converters.outputs.base import Output
 from converters.outputs.client import RegistryAccess
-from converters.outputs.registry import RegistryOutput
-from converters.pipeline import convert, publish
+from converters.pipeline import publish
 from converters.plan import MachineFacts
-from converters.request import Converted, Progress, Reading, Request, Target
-from orchestrator.cluster import Cluster, WorkerStage
-from orchestrator.download import Downloaded, DownloadOrder, Trust, download
+from converters.request import Converted, Reading, Request, Target
+from orchestrator.cluster import Cluster
+from orchestrator.download import Downloaded, DownloadOrder, Trust
 from orchestrator.errors import OrchestratorError, WorkerLostError
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskKey
-from orchestrator.settings import Settings, environment_name
+from orchestrator.stages import ConvertOrder, Stages
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.marker import Marker, parse_marker, same_job
 from orchestrator.vsphere.values import Lease, QuiescePolicy, Removal, SnapshotRef, VirtualMachine
-from orchestrator.wiring import registry_access
-from orchestrator.work import Work
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,14 +47,6 @@ class JobSettings:
     """Without a byte, until a download counts as dead."""
     snapshot_seconds: float = 36 * 3600.0
     """The longest a snapshot is wanted: then any sweep of this ledger may remove it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertOrder:
-    """What a worker converts, and how it reaches the registry."""
-
-    request: Request
-    access: RegistryAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,45 +147,6 @@ class Control:
             log.warning("the lease %s could not be ended: %s", lease.moref, error)
 
 
-def convert_stage(order: ConvertOrder, work: Work) -> Converted:
-    """Convert a guest whose disks lie on this worker, and push the image's blobs. Raises ``ConvertError``."""
-
-    def report(progress: Progress) -> None:
-        work.report(read=progress.read_bytes, pushed=progress.pushed_bytes)
-
-    access = replace(order.access, credentials=_own_credentials())
-    try:
-        with RegistryOutput(order.request.target.repository, access) as output:
-            return convert(order.request, output, work.scratch, report)
-    except ConvertError as error:
-        work.keep = error.retryable  # the disks are here: another try needs no second download
-        raise
-
-
-def download_stage(order: DownloadOrder, work: Work) -> Downloaded:
-    """Bring a VM's disks to this worker's scratch."""
-    downloaded = download(order, work)
-    work.keep = True
-    return downloaded
-
-
-def _own_credentials() -> Credentials | None:
-    """The registry's credentials as this process's environment has them."""
-    names = ("registry_username", "registry_password", "registry_password_file")
-    variables = {name: os.environ.get(environment_name(name)) for name in names}
-    return registry_access(
-        Settings.model_validate({name: value for name, value in variables.items() if value is not None})
-    ).credentials
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The functions that run on workers."""
-
-    download: WorkerStage = download_stage
-    convert: WorkerStage = convert_stage
-
-
 @dataclass(slots=True)
 class VmJob:
     """What a job has in hand: what its stages gave, and so what the next ones are given."""
@@ -219,7 +165,7 @@ class VmJob:
 
     def start(self, cluster: Cluster, stage: Stage, attempt: int, worker: str) -> None:
         """Submit a stage; ``attempt`` is the release's number for ``RELEASE``."""
-        key = TaskKey(self.name, self.planned.job, stage.value, attempt)
+        key = self.key(stage, attempt)
         match stage:
             case Stage.SNAPSHOT:
                 self.snapshot = self.lease = self.downloaded = self.converted = None
@@ -237,6 +183,10 @@ class VmJob:
                 cluster.submit_resident(key, "release", self._release_order())
             case _:
                 assert_never(stage)
+
+    def key(self, stage: Stage, attempt: int) -> TaskKey:
+        """What the stage's task is called."""
+        return TaskKey(self.name, self.planned.job, stage.value, attempt)
 
     def took(self, value: object) -> None:
         """A stage gave this."""

@@ -191,12 +191,18 @@ class Loop:
                     self.board.recorded(job)
                 case Start(job, stage, attempt, worker):
                     self.board.began(job, stage, attempt)
-                    self.jobs[job].start(self.cluster, stage, attempt, worker)
+                    self._start(self.jobs[job], stage, attempt, worker)
                 case Abandon(job, attempt, worker):
                     self.board.abandoned(job)
                     self.cluster.abandon(worker, job, attempt)
                 case _:
                     assert_never(instruction)
+
+    def _start(self, job: VmJob, stage: Stage, attempt: int, worker: str) -> None:
+        try:
+            job.start(self.cluster, stage, attempt, worker)
+        except Exception as error:  # one VM's trouble must not become the others'
+            self.events.put(TaskFailed(job.key(stage, attempt), failure_of(error)))
 
     def _beat_when_due(self) -> None:
         """Now and then: say that we live, look for the scheduler and its workers, ask after the leases."""

@@ -18,9 +18,10 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import Mode, Rules
 from orchestrator.fleet.view import RunPhase, RunView
 from orchestrator.interrupts import exit_now, listening
-from orchestrator.job import Control, JobSettings, Stages, VmJob
+from orchestrator.job import Control, JobSettings, VmJob
 from orchestrator.ledger import Ledger, RunLedger
 from orchestrator.loop import Event, Loop, OnImage, Patience
+from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
 from orchestrator.sweep import sweep
 from orchestrator.vsphere.api import VCenterApi

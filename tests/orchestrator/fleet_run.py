@@ -22,10 +22,11 @@ from deploy.demo.simulator import Simulator
 from orchestrator.cluster import ClusterSettings
 from orchestrator.download import Downloaded, DownloadOrder
 from orchestrator.fleet.states import Rules
-from orchestrator.job import ConvertOrder, JobSettings, Stages, convert_stage, download_stage
+from orchestrator.job import JobSettings
 from orchestrator.ledger import Ledger
 from orchestrator.loop import Patience
 from orchestrator.run import Run, RunConfig
+from orchestrator.stages import ConvertOrder, Stages, convert_stage, download_stage
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.work import Work

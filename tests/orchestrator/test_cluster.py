@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,6 @@ from typing import TypeVar
 
 import pytest
 
-from converters import process
 from orchestrator.cluster import (
     Cluster,
     ClusterEvent,
@@ -31,6 +28,8 @@ from orchestrator.fleet.machine import WorkerJoined
 from orchestrator.fleet.states import WorkerLost
 from orchestrator.resident import TaskDone, TaskFailed, TaskKey
 from tests.orchestrator import stages
+from tests.orchestrator.dask_processes import remote_cluster
+from tests.waiting import until
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -126,35 +125,11 @@ def key(stage: str = "convert", attempt: int = 1) -> TaskKey:
     return TaskKey("web-01", f"job{next(_numbers)}", stage, attempt)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.05)
-
-
 def look_until_lost(running: Watched) -> bool:
     running.cluster.look()
     while not running.events.empty():
         running.heard.append(running.events.get())
     return any(isinstance(event, SchedulerLost) for event in running.heard)
-
-
-@contextmanager
-def remote_cluster(folder: Path) -> Iterator[tuple[str, process.Running]]:
-    """A scheduler and one worker as processes of their own; gives the scheduler's address and process."""
-    dask = str(Path(sys.executable).with_name("dask"))
-    file = folder / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
-    environment = {**process.MINIMAL_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with process.running(
-        [dask, "scheduler", *options, "--scheduler-file", str(file)], env=environment
-    ) as scheduler:
-        wait_until(file.exists)
-        address = json.loads(file.read_text())["address"]
-        options = ["--nthreads", "1", "--resources", "convert=1", "--local-directory", str(folder)]
-        with process.running([dask, "worker", address, *options], env=environment):
-            yield address, scheduler
 
 
 def test_a_task_is_named_after_vm_job_stage_and_attempt() -> None:
@@ -222,7 +197,7 @@ def test_scratch_stays_for_the_next_stage_and_goes_when_discarded(running: Watch
     assert kept.read_text() == "kept"
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     running.cluster.abandon(worker, task.job, 1)
-    wait_until(lambda: not kept.parent.exists())
+    until(lambda: not kept.parent.exists())
 
 
 def test_an_abandoned_stage_stops_cleans_up_and_is_not_heard_of(
@@ -233,8 +208,8 @@ def test_an_abandoned_stage_stops_cleans_up_and_is_not_heard_of(
     running.cluster.submit(task, worker, stages.wait_until_stopped, str(stopped))
     running.wait_for(Progressed, lambda event: event.job == task.job and event.counts["received"] > 1)
     running.cluster.abandon(worker, task.job, 1)
-    wait_until(stopped.exists)
-    wait_until(lambda: not list(scratch.glob(f"*/{task.job}")))
+    until(stopped.exists)
+    until(lambda: not list(scratch.glob(f"*/{task.job}")))
     after = key()
     running.cluster.submit(after, worker, stages.give, 1)
     running.outcome(after)
@@ -263,14 +238,14 @@ def test_a_killed_worker_is_told_and_comes_back_and_its_scratch_goes(
 
 def test_a_call_to_vcenter_survives_the_end_of_the_scheduler(tmp_path: Path) -> None:
     with remote_cluster(tmp_path) as (address, scheduler):
-        settings = ClusterSettings(scheduler=address, scratch=str(tmp_path))
+        settings = ClusterSettings(scheduler=address, scratch=str(tmp_path), connect_seconds=3)
         with watched(settings) as running:
             worker = running.wait_for(WorkerJoined).worker
             begun = key("release")
             running.cluster.submit_resident(begun, "wait")
-            wait_until(lambda: running.resident.calls == ["wait"])
+            until(lambda: running.resident.calls == ["wait"])
             os.kill(scheduler.pid, signal.SIGKILL)
-            wait_until(lambda: look_until_lost(running))
+            until(lambda: look_until_lost(running), PATIENCE)
             running.wait_for(WorkerLost, lambda event: event.worker == worker)
             running.resident.gate.set()
             assert running.outcome(begun) == TaskDone(begun, "waited")

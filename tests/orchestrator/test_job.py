@@ -24,16 +24,15 @@ from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Job, JobState, Stage
 from orchestrator.job import (
     Control,
-    ConvertOrder,
     JobSettings,
     PublishOrder,
     ReleaseOrder,
-    Stages,
     VmJob,
     machine_facts,
 )
 from orchestrator.ledger import EnlistedVm, Ledger, RunLedger
 from orchestrator.resident import TaskKey
+from orchestrator.stages import ConvertOrder, Stages
 from orchestrator.sweep import sweep
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings

@@ -22,17 +22,20 @@ from deploy.demo import guests
 from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Download, Rule, Simulator
+from orchestrator.cluster import ClusterSettings
 from orchestrator.errors import ExitCode, NotFoundError
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
-from orchestrator.job import Stages
 from orchestrator.ledger import Ledger, LedgerInUseError
 from orchestrator.scratch import sweep as sweep_scratch
+from orchestrator.stages import Stages
 from orchestrator.sweep import sweep
 from tests.conftest import StartSimulator
 from tests.orchestrator import fleet_run
+from tests.orchestrator.dask_processes import remote_cluster
 from tests.orchestrator.fleet_run import DATACENTER, Place, prepared, vcenter
+from tests.waiting import until
 
 PATIENCE = 60.0
 BIG = 6 << 20
@@ -59,7 +62,7 @@ def simulator(start_simulator: StartSimulator, fleet: Fleet) -> Iterator[Simulat
     yield started
     started.reset()
     assert started.snapshots() == []
-    wait_until(lambda: started.leases().open == ())  # those of a session that was ended time out
+    until(lambda: started.leases().open == ())  # those of a session that was ended time out
     assert started.sessions() == []
 
 
@@ -85,13 +88,6 @@ def place(
 
 def job(view: RunView, name: str) -> JobView:
     return next(job for job in view.jobs if job.vm == name)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -123,7 +119,7 @@ def as_process(
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stderr=stderr, start_new_session=True) as process:
         try:
-            yield process, lambda: wait_until((Path(place.folder) / "download").exists)
+            yield process, lambda: until((Path(place.folder) / "download").exists, PATIENCE)
         finally:
             process.kill()
 
@@ -328,7 +324,7 @@ def test_the_third_ctrl_c_exits_at_once_and_says_how_to_sweep(place: Place, simu
     simulator.end_sessions()
     with vcenter(place) as connected, Ledger(place.ledger) as ledger:
         sweep(connected, ledger)
-    wait_until(lambda: sweep_scratch(place.scratch) == 1)  # what the next run does, once the worker is gone
+    until(lambda: sweep_scratch(place.scratch) == 1)  # what the next run does, once the worker is gone
 
 
 def test_after_a_kill_the_next_run_sweeps_and_does_the_rest(place: Place, simulator: Simulator) -> None:
@@ -341,6 +337,30 @@ def test_after_a_kill_the_next_run_sweeps_and_does_the_rest(place: Place, simula
         view = run.execute()
     assert view.swept == 1
     assert {one.state for one in view.jobs} == {JobState.DONE}
+
+
+def test_a_scheduler_of_ones_own_does_the_same(place: Place, tmp_path: Path) -> None:
+    with remote_cluster(tmp_path) as (address, _):
+        cluster = ClusterSettings(scheduler=address, scratch=str(place.scratch), connect_seconds=3)
+        with prepared(place, selection=only("little"), cluster=cluster) as run:
+            view = run.execute()
+    assert job(view, "little").state is JobState.DONE
+    sweep_scratch(place.scratch)  # a worker that is killed with its scheduler leaves its empty folder
+
+
+def test_a_scheduler_that_dies_costs_no_snapshot(place: Place, tmp_path: Path, simulator: Simulator) -> None:
+    with remote_cluster(tmp_path, ORCHESTRATE_TEST_FOLDER=str(tmp_path)) as (address, scheduler):
+        cluster = ClusterSettings(scheduler=address, scratch=str(place.scratch), connect_seconds=3)
+        stages = Stages(download=fleet_run.download_slowly)
+        with (
+            prepared(place, stages, selection=only("little"), cluster=cluster) as run,
+            during(run.view, Stage.DOWNLOAD, lambda: os.kill(scheduler.pid, signal.SIGKILL)),
+        ):
+            view = run.execute()
+        assert job(view, "little").state is JobState.CANCELLED
+        assert "scheduler is gone" in " ".join(view.notes)
+        assert simulator.snapshots() == []
+    sweep_scratch(place.scratch)
 
 
 def test_a_second_run_at_the_same_time_is_refused(place: Place) -> None:

@@ -1,0 +1,68 @@
+"""What runs on workers: a VM's disks come in, an image's blobs go out.
+
+Orders are plain values without credentials: a worker has the registry's from its own environment.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from converters.errors import ConvertError
+from converters.outputs.auth import Credentials
+from converters.outputs.client import RegistryAccess
+from converters.outputs.registry import RegistryOutput
+from converters.pipeline import convert
+from converters.request import Converted, Progress, Request
+from orchestrator.cluster import WorkerStage
+from orchestrator.download import Downloaded, DownloadOrder, download
+from orchestrator.settings import Settings, environment_name
+from orchestrator.wiring import registry_access
+from orchestrator.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOrder:
+    """What a worker converts, and how it reaches the registry."""
+
+    request: Request
+    access: RegistryAccess
+
+
+def convert_stage(order: ConvertOrder, work: Work) -> Converted:
+    """Convert a guest whose disks lie on this worker, and push the image's blobs. Raises ``ConvertError``."""
+
+    def report(progress: Progress) -> None:
+        work.report(read=progress.read_bytes, pushed=progress.pushed_bytes)
+
+    access = replace(order.access, credentials=_own_credentials())
+    try:
+        with RegistryOutput(order.request.target.repository, access) as output:
+            return convert(order.request, output, work.scratch, report)
+    except ConvertError as error:
+        work.keep = error.retryable  # the disks are here: another try needs no second download
+        raise
+
+
+def download_stage(order: DownloadOrder, work: Work) -> Downloaded:
+    """Bring a VM's disks to this worker's scratch."""
+    downloaded = download(order, work)
+    work.keep = True
+    return downloaded
+
+
+def _own_credentials() -> Credentials | None:
+    """The registry's credentials as this process's environment has them."""
+    names = ("registry_username", "registry_password", "registry_password_file")
+    variables = {name: os.environ.get(environment_name(name)) for name in names}
+    return registry_access(
+        Settings.model_validate({name: value for name, value in variables.items() if value is not None})
+    ).credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The functions that run on workers."""
+
+    download: WorkerStage = download_stage
+    convert: WorkerStage = convert_stage
