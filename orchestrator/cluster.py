@@ -25,6 +25,7 @@ import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker
 from distributed.client import ClosedClientError
 
+from orchestrator import logs
 from orchestrator.errors import ConnectError
 from orchestrator.failures import failure_of
 from orchestrator.fleet.machine import WorkerJoined
@@ -367,12 +368,12 @@ def _run_stage(stage: WorkerStage, order: Any, key: TaskKey, topic: str, scratch
     def send(counts: Mapping[str, int]) -> None:
         worker.log_event(topic, {"job": key.job, "attempt": key.attempt, "counts": dict(counts)})
 
-    try:
-        bench = _bench(scratch)
-        with bench.working(key.job, key.attempt, send) as work:
-            return stage(order, work)
-    except Exception as error:
-        return failure_of(error)
+    with logs.about(key.subject):
+        try:
+            with _bench(scratch).working(key.job, key.attempt, send) as work:
+                return stage(order, work)
+        except Exception as error:
+            return failure_of(error)
 
 
 def _discard(scratch: str, job: str, attempt: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from converters.request import Converted
+from orchestrator import logs
 from orchestrator.board import Board
 from orchestrator.cluster import Cluster, ClusterEvent, Progressed, SchedulerLost
 from orchestrator.errors import LeaseError
@@ -119,9 +120,11 @@ class Loop:
     def _on_event(self, event: Event) -> None:
         match event:
             case TaskDone(key, value):
-                self._on_done(key.job, Stage(key.stage), key.attempt, value)
+                with logs.about(key.subject):
+                    self._on_done(key.job, Stage(key.stage), key.attempt, value)
             case TaskFailed(key, failure):
-                self._on_failed(key.job, Stage(key.stage), key.attempt, failure)
+                with logs.about(key.subject):
+                    self._on_failed(key.job, Stage(key.stage), key.attempt, failure)
             case Progressed(job, attempt, counts):
                 self._on_progress(job, attempt, counts)
             case SchedulerLost():
@@ -136,7 +139,7 @@ class Loop:
 
     def _on_done(self, job: str, stage: Stage, attempt: int, value: object) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):
-            log.info("a late result of %s of job %s, attempt %d, is of no use", stage, job, attempt)
+            log.info("a late result of %s, attempt %d, is of no use", stage, attempt)
             return
         held = self.jobs[job]
         held.took(value)
@@ -155,7 +158,7 @@ class Loop:
     def _on_failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):
             return
-        log.warning("%s: %s failed: %s", self.jobs[job].planned.vm.name, stage, failure.message)
+        log.warning("%s failed: %s", stage, failure.message)
         self.board.failed(job, stage, attempt, failure)
         self._feed(StageFailed(job, stage, attempt, failure))
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from orchestrator import logs
 from orchestrator.failures import failure_of
 from orchestrator.fleet.states import Failure
 
@@ -27,8 +28,13 @@ class TaskKey:
     stage: str
     attempt: int
 
+    @property
+    def subject(self) -> str:
+        """The job, as log lines name it."""
+        return f"{self.name}-{self.job}"
+
     def __str__(self) -> str:
-        return f"{self.name}-{self.job}/{self.stage}/{self.attempt}"
+        return f"{self.subject}/{self.stage}/{self.attempt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,13 @@ class Desk:
         if call is None:
             return
         method, arguments = call
-        try:
-            value = getattr(self._resident, method)(*arguments)
-        except Exception as error:
-            self._listener(TaskFailed(key, failure_of(error)))
-        else:
-            self._listener(TaskDone(key, value))
+        with logs.about(key.subject):
+            try:
+                value = getattr(self._resident, method)(*arguments)
+            except Exception as error:
+                self._listener(TaskFailed(key, failure_of(error)))
+            else:
+                self._listener(TaskDone(key, value))
 
     def run_apart(self, key: TaskKey) -> None:
         """Make the call in a thread of the desk's own."""
