@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,25 +40,28 @@ def as_html(view: RunView) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(size=text.size, duration=text.duration)
+    environment.filters.update(
+        size=text.size, duration=text.duration, count=_count, alike=_alike, repository=_repository
+    )
     by_state = {state: [job for job in view.jobs if job.state is state] for state in JobState}
     attempted = [job for job in view.jobs if job.state is not JobState.SKIPPED]
     return environment.get_template("report.html.j2").render(
         view=view,
         version=__version__,
         headline=headline(view),
+        steps=next_steps(view),
         done=by_state[JobState.DONE],
         failed=by_state[JobState.FAILED],
         cancelled=by_state[JobState.CANCELLED],
         skipped=by_state[JobState.SKIPPED],
         unfinished=[job for job in attempted if not job.state.final],
         left=[job for job in view.jobs if job.snapshot_left],
-        retried=[job for job in by_state[JobState.DONE] if job.errors],
         image_bytes=sum(job.image.size for job in by_state[JobState.DONE] if job.image),
         received_bytes=sum(job.received_total for job in view.jobs),
         elapsed=(view.ended or view.now) - view.started,
         started=_moment(view.started),
         seconds=job_seconds,
+        remarks=_remarks,
     )
 
 
@@ -72,6 +76,26 @@ def headline(view: RunView) -> str:
         f"{counts[state]:,} {state.value}" for state in (JobState.FAILED, JobState.CANCELLED) if counts[state]
     ]
     return f"{sentence}, {', '.join(troubles)}." if troubles else f"{sentence}."
+
+
+def next_steps(view: RunView) -> list[tuple[str, str]]:
+    """What the reader may want to do now, most urgent first: sentences, each with a command or without."""
+    counts = view.counts
+    steps = []
+    if any(job.snapshot_left for job in view.jobs):
+        steps.append(("Remove the snapshots named above:", "orchestrate sweep"))
+    if failed := counts[JobState.FAILED]:
+        sentence = f"Look at the {text.plural(failed, 'VM')} that failed: the table says what to do."
+        again = "The same command then tries them again, and leaves alone what is done."
+        steps.append((f"{sentence} {again}", ""))
+    if any(not job.state.final or job.state is JobState.CANCELLED for job in view.jobs):
+        steps.append(("Run the same command again: it continues with the VMs that are not finished.", ""))
+    if counts[JobState.DONE]:
+        sentence = (
+            "Start an image with the compose file that was written for it, in a folder beside this page:"
+        )
+        steps.append((sentence, "docker compose -f compose/NAME.compose.yaml up"))
+    return steps or [("Nothing was converted; the table says why each VM was skipped.", "")]
 
 
 def job_seconds(job: JobView) -> float | None:
@@ -92,6 +116,33 @@ def write(view: RunView, folder: Path) -> Path:
         part.write_text(content, encoding="utf-8")
         part.replace(folder / name)
     return folder / "report.html"
+
+
+def _count(items: Sequence[object]) -> str:
+    return f"{len(items):,}"
+
+
+def _alike(jobs: Sequence[JobView]) -> list[tuple[tuple[str, str, str], list[JobView]]]:
+    """VMs without an image for the same stage, reason and remedy together, the most frequent first."""
+    groups: dict[tuple[str, str, str], list[JobView]] = {}
+    for job in jobs:
+        error = job.error if job.state is JobState.FAILED else None
+        why = (error.stage.value, error.message, error.hint) if error else ("", job.reason, job.remedy)
+        groups.setdefault(why, []).append(job)
+    return sorted(groups.items(), key=lambda group: -len(group[1]))
+
+
+def _repository(reference: str) -> str:
+    """An image's reference without its digest."""
+    return reference.partition("@")[0]
+
+
+def _remarks(job: JobView) -> list[str]:
+    """What a person should know about how an image came to be."""
+    remarks = [job.reason] if job.reason else []
+    if job.error is not None:
+        remarks.append(f"Tried {job.attempt} times: {job.error.message}")
+    return remarks
 
 
 def _moment(seconds: float) -> str:

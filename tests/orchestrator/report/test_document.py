@@ -7,8 +7,11 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-from orchestrator.fleet.states import JobState
-from orchestrator.report.document import as_html, as_json, headline, write
+import pytest
+
+from orchestrator.fleet.states import JobState, Stage
+from orchestrator.fleet.view import ErrorView, JobView
+from orchestrator.report.document import as_html, as_json, headline, next_steps, write
 from tests.orchestrator.report.views import DIGEST, job, run_view
 
 
@@ -38,7 +41,7 @@ def test_the_headline_counts_what_was_wanted() -> None:
 
 def test_the_page_names_images_failures_and_reasons() -> None:
     text = Words(as_html(run_view())).text
-    assert f"registry:5000/vms/web@{DIGEST}" in text
+    assert f"registry:5000/vms/web @{DIGEST}" in text
     assert "no Linux on <disk 0>" in text
     assert "look at the disk" in text
     assert "runs Windows" in text
@@ -52,6 +55,31 @@ def test_a_snapshot_left_behind_is_shouted() -> None:
     text = Words(as_html(dataclasses.replace(view, jobs=(*view.jobs, left)))).text
     assert "These snapshots are still on their VMs" in text
     assert "orchestrate sweep" in text
+
+
+def test_vms_that_failed_alike_are_told_together() -> None:
+    refused = ErrorView(Stage.CONVERT, 1, "no-linux", "no Linux", "look", False)
+    alike = tuple(job(f"vm-{n}", JobState.FAILED, attempt=2, errors=(refused,)) for n in range(12))
+    other = job("other", JobState.FAILED, errors=(dataclasses.replace(refused, message="noise"),))
+    text = Words(as_html(dataclasses.replace(run_view(), jobs=(other, *alike)))).text
+    assert text.count("no Linux") == 1
+    assert text.index("12 VMs") < text.index("vm-0") < text.index("vm-11") < text.index("other")
+    assert text.count("tried 2 times") == 12
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [
+        ((job("a", JobState.DONE),), ["docker compose"]),
+        ((job("a", JobState.CANCELLED),), ["same command again"]),
+        ((job("a", JobState.FAILED, snapshot_left=True),), ["orchestrate sweep", "1 VM that failed"]),
+        ((job("a", JobState.SKIPPED),), ["Nothing was converted"]),
+    ],
+)
+def test_the_page_says_what_to_do_now(jobs: tuple[JobView, ...], words: list[str]) -> None:
+    steps = [" ".join(step) for step in next_steps(dataclasses.replace(run_view(), jobs=jobs))]
+    assert len(steps) == len(words)
+    assert all(word in step for word, step in zip(words, steps, strict=True))
 
 
 def test_names_from_a_guest_stay_text() -> None:
