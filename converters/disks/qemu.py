@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -40,7 +41,10 @@ class QemuDisk:
             files = stack.enter_context(OpenFiles())
             graph = image_node(image.path, image.format, files)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-nbd-"))
-            socket = str(Path(folder, "socket"))
+            # A socket's path has 108 bytes (unix(7)), which the scratch folder's alone may take.
+            directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+            stack.callback(os.close, directory)
+            socket = f"/proc/self/fd/{directory}/socket"
             self._server = stack.enter_context(
                 running(
                     [
@@ -50,7 +54,7 @@ class QemuDisk:
                         f"--socket={socket}",
                         "json:" + json.dumps(graph),
                     ],
-                    pass_fds=files.descriptors,
+                    pass_fds=(*files.descriptors, directory),
                     limits=_LIMITS,
                 )
             )

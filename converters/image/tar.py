@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.base import Entry, Kind
@@ -21,8 +21,10 @@ _LOCAL_XATTRS = (b"security.selinux", b"trusted.overlay.", b"user.overlay.")
 
 def tar_stream(
     entries: Iterable[Entry], read: Read, tally: RemovalTally, largest_file: int = LARGEST_FILE
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, int]:
     """The archive in pieces: headers, contents as ``read`` gives them, padding, the end mark.
+
+    The generator's return value is how many entries the archive holds.
 
     Of several names of one inode the first is the file and the others link to it, so a file whose other names
     were filtered out of ``entries`` is an ordinary file. ``read`` is called for files that have content only.
@@ -33,12 +35,14 @@ def tar_stream(
         UnsupportedError: a file is larger than ``largest_file`` bytes, holes included.
     """
     first_names: dict[tuple[int, int], bytes] = {}
+    count = 0
     for entry in entries:
         reason = _unrepresentable(entry)
         if reason is not None:
             name, why = reason
             tally.add(name, why, entry.path, entry.size if entry.kind is Kind.FILE else 0)
             continue
+        count += 1
         if entry.xattrs:
             entry = _portable(entry, tally)
         if entry.nlink > 1 and entry.kind is not Kind.DIRECTORY:
@@ -57,6 +61,7 @@ def tar_stream(
             yield from _content(entry, read(entry))
             yield PADDING[entry.size % BLOCK]
     yield END_OF_ARCHIVE
+    return count
 
 
 def _content(entry: Entry, chunks: Iterable[Chunk]) -> Iterator[Chunk]:

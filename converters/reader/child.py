@@ -10,7 +10,7 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,31 +81,25 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
 def stream(tree: Filesystem, keep: tuple[str, ...], order: Order, writer: FrameWriter) -> Summary:
     """Write the cleaned tree as tar; what became of it."""
     tally = RemovalTally()
-    additions = _Additions(order.directories)
-    entries = additions.after(Cleaner(select(keep)).clean(tree.walk(), tally))
+    cleaned = Cleaner(select(keep)).clean(tree.walk(), tally)
+    archive = tar_stream(with_directories(cleaned, order.directories), tree.read, tally)
     write = writer.write
-    for chunk in tar_stream(entries, tree.read, tally):
-        write(chunk)
-    writer.flush()
-    return Summary(additions.entries, tally.removals())
+    while True:
+        try:
+            write(next(archive))
+        except StopIteration as end:
+            writer.flush()
+            return Summary(end.value, tally.removals())
 
 
-class _Additions:
-    """Directories that an image needs and the cleaned tree has not; counts every entry that passes by."""
-
-    def __init__(self, directories: tuple[Directory, ...]) -> None:
-        self.entries = 0
-        self._missing = {os.fsencode(item.path.strip("/")): item for item in directories}
-
-    def after(self, entries: Iterator[Entry]) -> Iterator[Entry]:
-        """The entries of a walk, then the directories that were not among them."""
-        for entry in entries:
-            self.entries += 1
-            self._missing.pop(entry.path, None)
-            yield entry
-        for path, item in self._missing.items():
-            self.entries += 1
-            yield Entry(path, Kind.DIRECTORY, item.mode, item.uid, item.gid, 0, 0, 0, 2)
+def with_directories(entries: Iterable[Entry], directories: Iterable[Directory]) -> Iterator[Entry]:
+    """The entries of a walk, then those directories that were not among them."""
+    missing = {os.fsencode(item.path.strip("/")): item for item in directories}
+    for entry in entries:
+        missing.pop(entry.path, None)
+        yield entry
+    for path, item in missing.items():
+        yield Entry(path, Kind.DIRECTORY, item.mode, item.uid, item.gid, 0, 0, 0, 2)
 
 
 def send(writer: FrameWriter, kind: bytes, value: Any) -> None:
