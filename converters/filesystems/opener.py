@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from pathlib import Path
 from converters.disks import Disk, DiskSource, ImageFile, RawFile, open_disk
 from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
-from converters.errors import FilesystemError, UnsupportedError
+from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
 from converters.filesystems.base import Filesystem
 from converters.filesystems.engines import EXT, Decision, Engine, Need, next_engine
 from converters.filesystems.ext import ExtFilesystem
@@ -80,6 +81,7 @@ class VolumeOpener:
             FilesystemError: every engine failed on it.
             UnsupportedError: no engine that is switched on reads it.
             DiskError: the disk cannot be read.
+            ScratchFullError: no space to replay its journal in.
         """
         key = (place, options)
         if key not in self._opened:
@@ -152,6 +154,8 @@ class VolumeOpener:
         try:
             recovered = self._replay(volume, cow)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ScratchFullError(f"the scratch folder {self._scratch} is full: {error}") from error
             raise RecoveryError(f"the scratch folder {self._scratch} does not do: {error}") from error
         where = describe(volume)
         log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)

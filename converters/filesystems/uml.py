@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from converters.disks.base import Disk
-from converters.errors import FilesystemError
+from converters.errors import FilesystemError, ScratchFullError
 from converters.filesystems.initrd import CHECKED, MOUNTED, UNMOUNTED, recovery_initrd
-from converters.process import MINIMAL_ENVIRONMENT, Running, running
+from converters.process import MINIMAL_ENVIRONMENT, ProcessError, Running, running
 
 KERNEL = "linux.uml"
 
@@ -39,6 +39,7 @@ _BASE_MEMORY_MIB = 160
 _COPY = 4 * _MIB
 _POLL = 0.02
 _NOBODY = 65534
+_LOST = "I/O error"
 _SIGNIFICANT = re.compile(r"EXT4-fs|JBD2|XFS|I/O error|Kernel panic|Out of memory")
 
 
@@ -97,6 +98,7 @@ def recover(base: Path, start: int, type: str, cow: Path, limits: RecoveryLimits
     Raises:
         RecoveryError: not a type this kernel knows, not mounted, not cleanly unmounted, or past a limit.
         ProcessError: user-mode Linux is not installed or cannot run here.
+        ScratchFullError: no space for what the replay writes.
     """
     began = time.monotonic()
     if type not in OPTIONS:
@@ -109,8 +111,14 @@ def recover(base: Path, start: int, type: str, cow: Path, limits: RecoveryLimits
     with tempfile.TemporaryDirectory(prefix="recovery-", dir=cow.parent) as folder:
         workspace = Path(folder)
         (workspace / "base").symlink_to(base.resolve())
-        console = _boot(workspace, base, start, type, memory, limits)
-        _check(console)
+        try:
+            console = _boot(workspace, base, start, type, memory, limits)
+            _check(console)
+        except (RecoveryError, ProcessError) as error:
+            if _is_full(workspace):
+                message = f"the scratch folder {cow.parent} is full: no space to replay a journal in"
+                raise ScratchFullError(message) from error
+            raise
         written = (workspace / "cow").stat().st_blocks * _SECTOR
         (workspace / "cow").rename(cow)
     return Recovered(cow, written, time.monotonic() - began, _notes(console))
@@ -229,6 +237,13 @@ def _check(console: str) -> None:
         raise RecoveryError(f"user-mode Linux did not mount the file system{said}")
     if UNMOUNTED not in lines:
         raise RecoveryError(f"user-mode Linux did not unmount the file system cleanly{said}")
+    if _LOST in console:  # a page written late can be lost without a word from mount and umount
+        raise RecoveryError(f"user-mode Linux could not read or write the disk{said}")
+
+
+def _is_full(folder: Path) -> bool:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize < _MIB
 
 
 def _notes(console: str) -> tuple[str, ...]:
