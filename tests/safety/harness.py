@@ -1,0 +1,235 @@
+"""The command line as a process of its own, and what must hold when it is over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from converters import process
+from deploy.demo.registry import Registry
+from deploy.demo.simulator import Rule, Simulator
+from orchestrator.errors import ExitCode
+from orchestrator.ledger import Ledger
+from orchestrator.vsphere.marker import PREFIX
+from tests.safety.link import Link
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+DATACENTER = "DC0"
+PATIENCE = 60.0
+"""Seconds that any one thing may take."""
+LEASE_SECONDS = 3.0
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command at work."""
+
+    process: process.Running
+    out: Path
+    """What it wrote to standard output so far."""
+
+    def wait(self) -> int:
+        """Its exit status."""
+        return self.process.wait(PATIENCE)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the command alone, as a service manager does."""
+        os.kill(self.process.pid, number)
+
+    @property
+    def said(self) -> str:
+        """What it wrote, for a failed assertion and for what a person must be told."""
+        return self.out.read_text() + self.process.stderr().decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One test's vCenter, registry, ledger and folders."""
+
+    simulator: Simulator
+    registry: Registry
+    link: Link
+    """Between workers and registry."""
+    folder: Path
+    prefix: str
+    """Path in the registry: another test's blobs must not be found there."""
+
+    @property
+    def output(self) -> Path:
+        """Folder of report and compose files."""
+        return self.folder / "out"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the command; the folder's name in them is how its processes are found."""
+        return {
+            **process.MINIMAL_ENVIRONMENT,
+            **self.simulator.environment(),
+            "ORCHESTRATE_REGISTRY": f"{self.link.address}/{self.prefix}",
+            "ORCHESTRATE_LEDGER": str(self.folder / "ledger.sqlite"),
+            "ORCHESTRATE_OUTPUT": str(self.output),
+            "ORCHESTRATE_SCRATCH": str(self.folder / "scratch"),
+            "TMPDIR": str(self.folder),
+        }
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[Command]:
+        """``orchestrate`` with ``arguments``; killed when the block ends before it does."""
+        command = [sys.executable, "-m", "orchestrator", *arguments]
+        out = self.folder / "stdout"
+        with (
+            out.open("wb") as stdout,
+            process.running(
+                command, env=self.environment, cwd=str(ROOT), stdout=stdout, patience=0
+            ) as running,
+        ):
+            yield Command(running, out)
+
+    def converting(self, *flags: str) -> Any:
+        """The main job, started."""
+        return self.started("--datacenter", DATACENTER, *flags)
+
+    def convert(self, *flags: str, status: int = ExitCode.OK) -> dict[str, dict[str, Any]]:
+        """The main job to its end; the VMs of its report by name."""
+        with self.converting(*flags) as command:
+            ended = command.wait()
+            assert ended == status, command.said
+        return self.report()
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """The VMs of the last report by name."""
+        document = json.loads((self.output / "report.json").read_text())
+        return {job["vm"]: job for job in document["run"]["jobs"]}
+
+    def ledger(self) -> Ledger:
+        """The ledger, to be closed by the caller; only when no command writes its first pages."""
+        return Ledger(self.folder / "ledger.sqlite")
+
+    # What is going on, seen from outside.
+
+    def until_downloading(self, vm: str) -> None:
+        """Wait until bytes of the VM's disk are on their way."""
+        until(lambda: any(lease.vm == vm and any(lease.sent.values()) for lease in self._leases()), PATIENCE)
+
+    def until_pushing(self, vm: str, size: int = 1 << 16) -> None:
+        """Wait until the registry holds ``size`` bytes of an upload that is not complete."""
+        pattern = f"content/docker/registry/v2/repositories/{self.prefix}/{vm}/_uploads/*/data"
+
+        def pushed() -> bool:
+            return any(_size(file) >= size for file in self.registry.folder.glob(pattern))
+
+        until(pushed, PATIENCE)
+
+    def until_called(self, method: str) -> None:
+        """Wait until vCenter was asked to do something."""
+        until(lambda: self.simulator.count(method), PATIENCE)
+
+    def processes(self) -> dict[int, str]:
+        """Every process of this test's commands that lives: its arguments by id."""
+        found = {}
+        mark = os.fsencode(self.folder)
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes()
+                if mark in words or mark in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = words.replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it has ended meanwhile
+                continue
+        return found
+
+    def process(self, words: str) -> int:
+        """The one process whose arguments hold ``words``, once there is one."""
+
+        def named() -> list[int]:
+            return [pid for pid, arguments in self.processes().items() if words in arguments]
+
+        until(named, PATIENCE)
+        (pid,) = named()
+        return pid
+
+    # What must hold afterwards.
+
+    def assert_settled(self, theirs: tuple[str, ...]) -> None:
+        """Nothing of ours is left anywhere; ``theirs`` are the snapshots that other people made."""
+        snapshots = self.simulator.snapshots()
+        assert [one for one in snapshots if one.name.startswith(PREFIX)] == []
+        assert tuple(sorted(one.name for one in snapshots)) == theirs
+        until(lambda: not self._leases())  # one whose session was ended lives until its time-out
+        assert self.simulator.sessions() == []
+        until(lambda: not self.processes())
+        with self.ledger() as ledger:
+            assert ledger.open_snapshots() == ()
+            assert ledger.live_runs() == frozenset()
+        assert list((self.folder / "scratch").glob("*")) == []
+        self.assert_whole()
+
+    def assert_whole(self) -> None:
+        """Every tag of every repository names a manifest all of whose blobs are there."""
+        with self._registry() as registry:
+            for repository in self._repositories():
+                for tag in registry.get(f"/v2/{repository}/tags/list").json().get("tags") or ():
+                    answer = registry.get(f"/v2/{repository}/manifests/{tag}")
+                    assert answer.status_code == httpx.codes.OK, answer.text
+                    manifest = answer.json()
+                    for blob in (manifest["config"], *manifest["layers"]):
+                        with registry.stream("GET", f"/v2/{repository}/blobs/{blob['digest']}") as content:
+                            digest, size = hashlib.sha256(), 0
+                            for piece in content.iter_raw():
+                                digest.update(piece)
+                                size += len(piece)
+                        assert (f"sha256:{digest.hexdigest()}", size) == (blob["digest"], blob["size"])
+
+    def tagged(self) -> dict[str, str]:
+        """The digests of what is tagged, by repository below the prefix."""
+        with self._registry() as registry:
+            answers = {name: registry.head(f"/v2/{name}/manifests/latest") for name in self._repositories()}
+        return {
+            name.removeprefix(f"{self.prefix}/"): answer.headers["Docker-Content-Digest"]
+            for name, answer in answers.items()
+            if answer.is_success
+        }
+
+    def _leases(self) -> tuple[Any, ...]:
+        return self.simulator.leases().open
+
+    def _registry(self) -> httpx.Client:
+        accept = {"Accept": _MANIFEST}
+        return httpx.Client(base_url=self.registry.url, headers=accept, trust_env=False, timeout=10.0)
+
+    def _repositories(self) -> list[str]:
+        folder = self.registry.folder / "content/docker/registry/v2/repositories" / self.prefix
+        return [f"{self.prefix}/{found.name}" for found in sorted(folder.glob("*")) if found.is_dir()]
+
+
+def digests(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Image digest by VM, of those that have one."""
+    return {name: job["image"]["digest"] for name, job in jobs.items() if job["image"]}
+
+
+def errors(job: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Stage and kind of every failure of a VM."""
+    return [(error["stage"], error["kind"]) for error in job["errors"]]
+
+
+def slow(method: str, seconds: float, **where: Any) -> Rule:
+    """A vSphere task that takes its time."""
+    return Rule(method, stage="task", delay_ms=int(seconds * 1000), **where)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # committed meanwhile
+        return 0
