@@ -68,6 +68,14 @@ def test_plain_lines_tell_every_end() -> None:
     assert any(DIGEST in line for line in lines)
 
 
+def test_plain_lines_tell_that_the_run_drains() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with watch(lambda: dataclasses.replace(run_view(), phase=RunPhase.DRAINING, jobs=()), console):
+        pass
+    assert isinstance(console.file, io.StringIO)
+    assert "Ctrl-C again cancels it" in console.file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.50 KiB"), (5 << 40, "5.00 TiB")]
 )
