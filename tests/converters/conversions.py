@@ -17,11 +17,17 @@ FAST = Reading(engines=("ext2fs", "uml"))
 TAGS = ("latest", "first")
 
 
-def request(server: Registry, name: str, *disks: Path, reading: Reading = FAST) -> Request:
+def request(
+    server: Registry,
+    name: str,
+    *disks: Path,
+    reading: Reading = FAST,
+    machine: MachineFacts | None = None,
+) -> Request:
     """A request for an image ``vms/NAME`` with the tags ``TAGS``."""
     return Request(
         disks=tuple(detect(str(disk)) for disk in disks),
-        machine=MachineFacts(name=name),
+        machine=machine or MachineFacts(name=name),
         target=Target(f"{server.address}/vms/{name}", TAGS),
         reading=reading,
     )
