@@ -150,7 +150,7 @@ def show_plan(view: RunView) -> int:
 
 def tell(view: RunView, page: Path, console: Console) -> None:
     """Print the results: the table on standard output, where the report is beside it."""
-    wide_console().print(live.results(view))
+    wide_console().print(live.Results(view), crop=False)
     for note in view.notes:
         console.print(Text(note))
     click.echo(document.headline(view))

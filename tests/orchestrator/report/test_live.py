@@ -6,26 +6,27 @@ import dataclasses
 import io
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import RunPhase
 from orchestrator.report import text
-from orchestrator.report.live import render, results, summary, watch
+from orchestrator.report.live import WIDE, Results, render, watch
 from tests.orchestrator.report.views import DIGEST, job, run_view
 
 
 def shown(renderable: object, width: int = 200) -> str:
     """What a console of this width prints."""
     console = Console(file=io.StringIO(), width=width)
-    console.print(renderable)
+    console.print(renderable, crop=False)
     output = console.file
     assert isinstance(output, io.StringIO)
     return output.getvalue()
 
 
 def test_the_table_has_bytes_and_rates_of_what_runs() -> None:
-    picture = shown(render(run_view()))
+    picture = shown(render(run_view(), 200))
     assert "2 done · 1 at work · 1 waiting · 1 failed · 1 skipped" in picture
     row = next(line for line in picture.splitlines() if line.startswith("mail"))
     assert "exporting" in row
@@ -35,27 +36,62 @@ def test_the_table_has_bytes_and_rates_of_what_runs() -> None:
 
 
 def test_an_interrupted_run_says_what_the_next_ctrl_c_does() -> None:
-    assert "Ctrl-C again" in summary(dataclasses.replace(run_view(), phase=RunPhase.DRAINING))
+    draining = dataclasses.replace(run_view(), phase=RunPhase.DRAINING)
+    assert "Ctrl-C again" in shown(render(draining, 80), 80)
 
 
 def test_many_vms_stay_readable() -> None:
     mail = next(job for job in run_view().jobs if job.vm == "mail")
     many = tuple(dataclasses.replace(mail, job=f"j{n}", vm=f"vm-{n}") for n in range(500))
-    picture = shown(render(dataclasses.replace(run_view(), jobs=many)))
+    picture = shown(render(dataclasses.replace(run_view(), jobs=many), 200))
     assert "and 484 more" in picture
     assert len(picture.splitlines()) < 25
 
 
 def test_the_results_give_an_image_or_a_reason() -> None:
-    table = shown(results(run_view()))
+    table = shown(Results(run_view()))
     assert f"registry:5000/vms/web@{DIGEST}" in table
     assert "no Linux on <disk 0> → look at the disk" in table
     assert "runs Windows → convert it by other means" in table
 
 
+@pytest.mark.parametrize("width", [80, WIDE])
+def test_columns_stay_where_they_are(width: int) -> None:
+    """Whatever the figures are, so that a table which redraws itself can be read."""
+    mail = next(job for job in run_view().jobs if job.vm == "mail")
+    large = dataclasses.replace(
+        mail,
+        vm="データベース" * 9,
+        attempt=12,
+        state=JobState.SNAPSHOTTING,
+        wire_bytes=1023 << 40,
+        received_bytes=1023 << 40,
+        read_bytes=1023 << 30,
+        pushed_bytes=1023 << 20,
+        rate=1023 << 20,
+        started=1200.0 - 99 * 3600,
+    )
+    pictures = [
+        shown(render(dataclasses.replace(run_view(), jobs=(job,)), width), width) for job in (mail, large)
+    ]
+    headings, rows = zip(*(picture.splitlines()[-2:] for picture in pictures), strict=True)
+    assert headings[0] == headings[1]
+    assert [cell_len(row.rstrip()) for row in rows] == [cell_len(headings[0].rstrip())] * 2
+    assert "1023 TiB (100%)" in rows[1]
+    assert "99 h 00 min" in rows[1]
+    assert ("1023 MiB/s" in rows[1]) == (width >= WIDE)
+
+
+def test_a_reference_can_be_copied_from_a_narrow_terminal() -> None:
+    lines = shown(Results(run_view()), 80).splitlines()
+    assert f"    registry:5000/vms/web@{DIGEST}" in lines
+    (web,) = (line for line in lines if line.startswith("web"))
+    assert web.split() == ["web", "done", "300", "MiB", "1", "min", "30", "s"]
+
+
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
     view = dataclasses.replace(run_view(), jobs=(job("[red]x[/red]", JobState.SKIPPED, reason="why"),))
-    assert "[red]x[/red]" in shown(results(view))
+    assert "[red]x[/red]" in shown(Results(view))
 
 
 def test_plain_lines_tell_every_end() -> None:
