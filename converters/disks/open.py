@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from converters.disks.base import Disk, DiskSource, ImageFile, NbdSource, RawFile
-from converters.disks.nbd import NbdDisk
-from converters.disks.qemu import QemuDisk
 from converters.disks.raw import Extent, ExtentDisk, RawDisk, open_file, read_fully
 from converters.disks.references import open_reference
 from converters.disks.vmdk import (
@@ -19,7 +18,7 @@ from converters.disks.vmdk import (
     Descriptor,
     parse_descriptor,
 )
-from converters.errors import DiskError
+from converters.errors import DiskError, UnsupportedError
 
 
 def open_disk(source: DiskSource) -> Disk:
@@ -30,6 +29,7 @@ def open_disk(source: DiskSource) -> Disk:
     Raises:
         DiskError: missing, empty, damaged, or not what its format says.
         ProcessError: a program that reads the format is not installed.
+        UnsupportedError: nor is the library that talks to it.
     """
     match source:
         case RawFile(path):
@@ -37,11 +37,33 @@ def open_disk(source: DiskSource) -> Disk:
         case ImageFile(path, "raw"):
             return _open_raw(path)
         case ImageFile(path, "vmdk"):
-            return _open_flat_vmdk(path) or QemuDisk(source)
+            return _open_flat_vmdk(path) or _open_qemu(source)
         case ImageFile():
-            return QemuDisk(source)
+            return _open_qemu(source)
         case NbdSource(uri):
-            return NbdDisk.connect(uri)
+            return _open_nbd(uri)
+
+
+def _open_qemu(image: ImageFile) -> Disk:
+    with _libnbd_needed():
+        from converters.disks.qemu import QemuDisk
+    return QemuDisk(image)
+
+
+def _open_nbd(uri: str) -> Disk:
+    with _libnbd_needed():
+        from converters.disks.nbd import NbdDisk
+    return NbdDisk.connect(uri)
+
+
+@contextmanager
+def _libnbd_needed() -> Iterator[None]:
+    """Imports of libnbd's module: the operating system's, and only there where such disks are read."""
+    try:
+        yield
+    except ImportError as error:
+        hint = "install the Debian package python3-libnbd and let this Python see its module nbd"
+        raise UnsupportedError(f"libnbd is not installed: {error}", hint) from error
 
 
 def _open_raw(path: str) -> Disk:

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from converters.disks import Disk, ImageFile, NbdSource, RawFile, detect, open_disk
-from converters.errors import DiskError
+from converters.errors import DiskError, UnsupportedError
 
 FORMATS = (
     ("vmdk", "monolithicSparse"),
@@ -118,6 +119,17 @@ def test_an_export_of_a_server(nbd_uri: str, raw_image: Path) -> None:
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="cannot connect"):
         open_disk(NbdSource(f"nbd+unix:///?socket={tmp_path}/none"))
+
+
+@pytest.mark.parametrize("source", [ImageFile("disk.qcow2", "qcow2"), NbdSource("nbd://localhost")])
+def test_a_machine_without_libnbd(monkeypatch: pytest.MonkeyPatch, source: ImageFile | NbdSource) -> None:
+    """The orchestrator's, for example: it reads no disk."""
+    for module in ("converters.disks.nbd", "converters.disks.qemu"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "nbd", None)
+    with pytest.raises(UnsupportedError, match="libnbd is not installed") as caught:
+        open_disk(source)
+    assert "python3-libnbd" in caught.value.hint
 
 
 def test_garbage_is_told(tmp_path: Path) -> None:
