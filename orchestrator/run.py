@@ -23,9 +23,9 @@ from orchestrator.ledger import Ledger, RunLedger
 from orchestrator.loop import Event, Loop, OnImage, Patience
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
-from orchestrator.sweep import sweep
+from orchestrator.sweep import Swept, forget, sweep
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.values import Inventory, SnapshotRef
+from orchestrator.vsphere.values import Inventory
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]
 
@@ -104,13 +104,16 @@ class Run:
             run = self._ledger.begin_run(identity, inventory.datacenter_path)
             outcome = "failed"
             try:
-                left = self._sweep(inventory, run)
+                swept = self._sweep(inventory, run)
                 surveyed = self._survey(inventory, identity)
                 self._board.enlist(run, self._config.settings)
                 outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
-                if left:  # what was in the way, such as the dead run's lease, may have ended meanwhile
-                    left = self._sweep(inventory, run)
-                for snapshot, why in left:
+                if swept.failed or swept.unseen:
+                    # What was in the way, such as a dead run's lease, may have ended meanwhile, and what a
+                    # dead run asked for last may have been made only after the first sweep.
+                    swept = self._sweep(inventory, run)
+                    forget(self._ledger, swept.unseen)
+                for snapshot, why in swept.failed:
                     self._board.note(
                         f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
                     )
@@ -119,11 +122,11 @@ class Run:
                 run.end(outcome)
         return self.view()
 
-    def _sweep(self, inventory: Inventory, run: RunLedger) -> tuple[tuple[SnapshotRef, str], ...]:
-        """Remove what earlier runs left; gives what stays, and why."""
+    def _sweep(self, inventory: Inventory, run: RunLedger) -> Swept:
+        """Remove what earlier runs left."""
         swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id)
         self._board.swept += len(swept.removed)
-        return swept.failed
+        return swept
 
     def _survey(self, inventory: Inventory, identity: str) -> Survey:
         config = self._config

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.ledger import Ledger
+from orchestrator.ledger.records import OpenSnapshot
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.marker import may_sweep, parse_marker
 from orchestrator.vsphere.values import SnapshotRef
@@ -24,6 +25,8 @@ class Swept:
     """Each with the reason why it is still there."""
     left_alone: tuple[SnapshotRef, ...] = ()
     """Made by another ledger, or by a run that is at work."""
+    unseen: tuple[OpenSnapshot, ...] = ()
+    """Asked for by runs that died, and not in vCenter: never made, or still being made."""
 
 
 def sweep(vcenter: VCenterApi, ledger: Ledger, datacenter: str | None = None, own_run: str = "") -> Swept:
@@ -51,13 +54,19 @@ def sweep(vcenter: VCenterApi, ledger: Ledger, datacenter: str | None = None, ow
         else:
             removed.append(snapshot)
             ledger.snapshot_gone(marker.run, marker.job)
-    if datacenter is None:
-        _forget_unmade(ledger, {snapshot.vm for snapshot in found}, live)
-    return Swept(tuple(removed), tuple(failed), tuple(left_alone))
+    place = (vcenter.about().instance_uuid, datacenter)
+    seen = {snapshot.vm for snapshot in found}
+    unseen = tuple(
+        intended
+        for intended in ledger.open_snapshots()
+        if place in ((intended.vcenter, None), (intended.vcenter, intended.datacenter))
+        and intended.run not in live
+        and intended.vm not in seen
+    )
+    return Swept(tuple(removed), tuple(failed), tuple(left_alone), unseen)
 
 
-def _forget_unmade(ledger: Ledger, vms_with_one: Collection[str], live: Collection[str]) -> None:
-    """Close the ledger's entries of snapshots that vCenter does not have: never made, or removed by hand."""
-    for intended in ledger.open_snapshots():
-        if intended.run not in live and intended.vm not in vms_with_one:
-            ledger.snapshot_gone(intended.run, intended.job)
+def forget(ledger: Ledger, unseen: Iterable[OpenSnapshot]) -> None:
+    """Close the ledger's entries of what vCenter does not have; if it is made yet, a later sweep finds it."""
+    for intended in unseen:
+        ledger.snapshot_gone(intended.run, intended.job)

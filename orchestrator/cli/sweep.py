@@ -16,7 +16,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.ledger.engine import default_location
 from orchestrator.report import text
 from orchestrator.settings import LogFormat, Settings, Verb
-from orchestrator.sweep import Swept
+from orchestrator.sweep import Swept, forget
 from orchestrator.sweep import sweep as sweep_vcenter
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import SnapshotRef
@@ -40,6 +40,11 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
         f"{text.plural(len(swept.removed), 'snapshot')} removed, {len(swept.failed)} could not be, "
         f"{len(swept.left_alone)} left alone"
     )
+    if swept.unseen:
+        click.echo(
+            f"{text.plural(len(swept.unseen), 'snapshot')} asked for and not there; if vCenter is still "
+            "making one (see its recent tasks), sweep again when it has"
+        )
     return ExitCode.SOME_FAILED if swept.failed else ExitCode.OK
 
 
@@ -48,7 +53,9 @@ def _sweep(settings: Settings) -> Swept:
         VCenter(vcenter_settings(settings)) as vcenter,
         Ledger(settings.ledger or default_location()) as ledger,
     ):
-        return sweep_vcenter(vcenter, ledger, settings.datacenter or None)
+        swept = sweep_vcenter(vcenter, ledger, settings.datacenter or None)
+        forget(ledger, swept.unseen)
+        return swept
 
 
 def _table(swept: Swept) -> Table:

@@ -132,8 +132,13 @@ class Ledger:
 
     def open_snapshots(self) -> tuple[OpenSnapshot, ...]:
         """Snapshots that were intended and are not known to be gone, oldest first."""
-        s = schema.snapshots.c
-        query = select(s.run, s.job, s.vm, s.name, s.intended).where(s.removed.is_(None)).order_by(s.id)
+        s, v = schema.snapshots.c, schema.vms.c
+        query = (
+            select(s.run, s.job, s.vm, s.name, s.intended, v.vcenter, v.datacenter)
+            .join(schema.vms, v.job == s.job)
+            .where(s.removed.is_(None))
+            .order_by(s.id)
+        )
         with self.engine.begin() as connection:
             return tuple(OpenSnapshot(*row) for row in connection.execute(query))
 

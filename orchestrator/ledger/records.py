@@ -47,6 +47,10 @@ class OpenSnapshot:
     """Moref."""
     name: str
     intended: float
+    vcenter: str
+    """Instance UUID."""
+    datacenter: str
+    """Path."""
 
 
 @dataclass(frozen=True, slots=True)

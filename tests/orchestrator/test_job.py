@@ -33,7 +33,7 @@ from orchestrator.job import (
 from orchestrator.ledger import EnlistedVm, Ledger, RunLedger
 from orchestrator.resident import TaskKey
 from orchestrator.stages import ConvertOrder, Stages
-from orchestrator.sweep import sweep
+from orchestrator.sweep import forget, sweep
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import Allocation, HostInfo, VirtualMachine
@@ -164,7 +164,10 @@ def test_a_sweep_closes_what_was_intended_and_never_made(
 ) -> None:
     run.snapshot_intended(JOB, web.moref, f"orchestrate-{JOB}")
     run.end("died")
-    assert sweep(vcenter, ledger).removed == ()
+    swept = sweep(vcenter, ledger)
+    assert swept.removed == ()
+    assert [unseen.job for unseen in swept.unseen] == [JOB]
+    forget(ledger, swept.unseen)
     assert ledger.open_snapshots() == ()
 
 
