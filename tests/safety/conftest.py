@@ -11,23 +11,22 @@ from deploy.demo import guests, simulator
 from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine, Settings, UserSnapshot
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Simulator
-from tests.safety.harness import DATACENTER, LEASE_SECONDS, Site, digests
+from tests.safety.harness import BY_HAND, DATACENTER, LEASE_SECONDS, Site, digests
 from tests.safety.link import Link, linked
 
 BIG = 6 << 20
 """Bytes that do not compress: enough to be met in the middle of a download or a push."""
-BY_HAND = "before the upgrade"
-"""A snapshot that somebody else made."""
 
 
 @pytest.fixture(scope="module")
 def vcenter() -> Iterator[Simulator]:
     """A vCenter of the module's own."""
+    vm, snapshot = BY_HAND
     machines = (
         Machine(
-            "big",
-            disks=(Disk(path=str(guests.small("big", BIG).vmdk)),),
-            snapshots=(UserSnapshot(BY_HAND, "made by hand: stays"),),
+            vm,
+            disks=(Disk(path=str(guests.small(vm, BIG).vmdk)),),
+            snapshots=(UserSnapshot(snapshot, "made by hand: stays"),),
         ),
         Machine("little", folders=("prod",), disks=(Disk(path=str(guests.small("little").vmdk)),)),
         Machine("other", power="poweredOff", disks=(Disk(path=str(guests.small("other").vmdk)),)),
@@ -68,6 +67,5 @@ def site(
     vcenter.forget_calls()
     made = Site(vcenter, images, link, tmp_path, tmp_path.name.replace("_", "-").lower())
     yield made
-    link.rate = 0
-    vcenter.reset()
-    made.assert_settled((BY_HAND,))
+    made.undisturb()
+    made.assert_settled()

@@ -17,7 +17,7 @@ import httpx
 
 from converters import process
 from deploy.demo.registry import Registry
-from deploy.demo.simulator import Rule, Simulator
+from deploy.demo.simulator import Download, Rule, Simulator, Snapshot
 from orchestrator.errors import ExitCode
 from orchestrator.ledger import Ledger
 from orchestrator.vsphere.marker import PREFIX
@@ -29,6 +29,10 @@ DATACENTER = "DC0"
 PATIENCE = 60.0
 """Seconds that any one thing may take."""
 LEASE_SECONDS = 3.0
+BY_HAND = ("big", "before the upgrade")
+"""VM and name of a snapshot that somebody else made."""
+_SLOW = 1 << 20
+"""Bytes a second."""
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -47,6 +51,10 @@ class Command:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the command alone, as a service manager does."""
         os.kill(self.process.pid, number)
+
+    def until_said(self, words: str) -> None:
+        """Wait until the command has written ``words``."""
+        until(lambda: words in self.said, PATIENCE)
 
     @property
     def said(self) -> str:
@@ -117,6 +125,11 @@ class Site:
         """The ledger, to be closed by the caller; only when no command writes its first pages."""
         return Ledger(self.folder / "ledger.sqlite")
 
+    def undisturb(self) -> None:
+        """End every disturbance."""
+        self.link.rate = 0
+        self.simulator.reset()
+
     # What is going on, seen from outside.
 
     def until_downloading(self, vm: str) -> None:
@@ -161,11 +174,14 @@ class Site:
 
     # What must hold afterwards.
 
-    def assert_settled(self, theirs: tuple[str, ...]) -> None:
-        """Nothing of ours is left anywhere; ``theirs`` are the snapshots that other people made."""
-        snapshots = self.simulator.snapshots()
-        assert [one for one in snapshots if one.name.startswith(PREFIX)] == []
-        assert tuple(sorted(one.name for one in snapshots)) == theirs
+    def ours(self) -> list[Snapshot]:
+        """The snapshots that this product made."""
+        return [one for one in self.simulator.snapshots() if one.name.startswith(PREFIX)]
+
+    def assert_settled(self) -> None:
+        """Nothing of ours is left anywhere, and other people's snapshots are."""
+        assert self.ours() == []
+        assert [(one.vm, one.name) for one in self.simulator.snapshots()] == [BY_HAND]
         until(lambda: not self._leases())  # one whose session was ended lives until its time-out
         assert self.simulator.sessions() == []
         until(lambda: not self.processes())
@@ -221,6 +237,30 @@ def digests(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def errors(job: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Stage and kind of every failure of a VM."""
     return [(error["stage"], error["kind"]) for error in job["errors"]]
+
+
+def in_snapshot(site: Site) -> None:
+    """Wait until a snapshot is being made, and takes its time."""
+    site.simulator.inject(slow("CreateSnapshot_Task", 3.0, count=1))
+    site.until_called("CreateSnapshot_Task")
+
+
+def in_download(site: Site) -> None:
+    """Wait until the large VM's disk is being downloaded, slowly."""
+    site.simulator.disturb_downloads(Download(vm="big", rate=_SLOW, count=1))
+    site.until_downloading("big")
+
+
+def in_push(site: Site) -> None:
+    """Wait until the registry has the beginning of the large VM's layer, and gets the rest slowly."""
+    site.link.rate = _SLOW
+    site.until_pushing("big")
+
+
+def in_release(site: Site) -> None:
+    """Wait until a snapshot is being removed, and takes its time."""
+    site.simulator.inject(slow("RemoveSnapshot_Task", 3.0, count=1))
+    site.until_called("RemoveSnapshot_Task")
 
 
 def slow(method: str, seconds: float, **where: Any) -> Rule:
