@@ -40,6 +40,9 @@ CONVERT = "convert"
 """Resource of the workers that convert: 1 for each VM they take at one time."""
 VCENTER = "vcenter"
 """Resource of the resident worker."""
+DASK = "distributed"
+PRODUCT = "orchestrate"
+"""As packages are called."""
 _RESULT_SECONDS = 30.0
 _VCENTER_VARIABLES = "GOVC_"
 _LOOKED_AT = ("add-worker", "remove-worker")
@@ -260,13 +263,7 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
     Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
     """
     with ExitStack() as stack:
-        stack.enter_context(_without_vcenter_variables())
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-dask-"))
-        if settings.scheduler:
-            target: Any = settings.scheduler
-        else:
-            target = stack.enter_context(_local_cluster(settings, folder))
-        client = stack.enter_context(_client(target, settings.connect_seconds))
+        client, folder = stack.enter_context(_scheduler(settings))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
         address = stack.enter_context(_resident_worker(client, settings, folder))
         cluster = Cluster(client, desk, address, settings.scratch, listener)
@@ -274,6 +271,65 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
             yield cluster
         finally:
             cluster.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RollCall:
+    """The workers that convert, and what each answered to a question. Versions are by package's name."""
+
+    here: Mapping[str, str]
+    """Versions of this process: of Python, Dask and the product; empty where something is not there."""
+    scheduler: Mapping[str, str]
+    workers: Mapping[str, Mapping[str, str]]
+    answers: Mapping[str, Any]
+    """By worker: what it gave, or a ``Failure``; only workers with this version of the product are asked."""
+
+
+def call_roll(
+    settings: ClusterSettings, question: Callable[[Any], Any], order: Any, seconds: float = 120.0
+) -> RollCall:
+    """Ask every worker that converts, beside whatever it does now.
+
+    Args:
+        question: importable on a worker; takes ``order``, gives a value that pickles.
+        seconds: for the answer.
+
+    Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
+    """
+    with _scheduler(settings) as (client, _):
+        found = client.scheduler_info(n_workers=-1)["workers"].items()
+        converting = [address for address, worker in found if worker["resources"].get(CONVERT, 0) >= 1]
+        known = client.get_versions(packages=[PRODUCT])
+        here = _versions(known["client"])
+        workers = {address: _versions(known["workers"].get(address)) for address in converting}
+        able = [address for address, versions in workers.items() if versions[PRODUCT] == here[PRODUCT]]
+        answers = (
+            client.run(_answer, question, order, seconds, workers=able, on_error="return") if able else {}
+        )
+    told = {
+        address: failure_of(answer) if isinstance(answer, BaseException) else answer
+        for address, answer in answers.items()
+    }
+    return RollCall(here, _versions(known["scheduler"]), workers, told)
+
+
+def _versions(about: Mapping[str, Any] | None) -> dict[str, str]:
+    packages = about["packages"] if about else {}
+    python = ".".join((packages.get("python") or "").split(".")[:2])
+    return {"python": python, **{name: packages.get(name) or "" for name in (DASK, PRODUCT)}}
+
+
+@contextmanager
+def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
+    """A client of the scheduler, our own or another, and a folder for this process."""
+    with ExitStack() as stack:
+        stack.enter_context(_without_vcenter_variables())
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-dask-"))
+        if settings.scheduler:
+            target: Any = settings.scheduler
+        else:
+            target = stack.enter_context(_local_cluster(settings, folder))
+        yield stack.enter_context(_client(target, settings.connect_seconds)), folder
 
 
 @contextmanager
@@ -355,6 +411,16 @@ def dask_setup(worker: Worker) -> None:
     A terminal sends Ctrl-C to all processes of the run: what is to become of the workers, the run decides.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+async def _answer(question: Callable[[Any], Any], order: Any, seconds: float) -> Any:
+    """In the worker's loop; the question itself in a thread, so that the worker goes on."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(question, order), seconds)
+    except TimeoutError:
+        return Failure("no-answer", f"no answer within {seconds:g} seconds", "see the worker's log")
+    except Exception as error:
+        return failure_of(error)
 
 
 def _run_resident(desk: str, key: TaskKey) -> None:

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     NOTHING_MATCHED = 2
     """No VM matched, so nothing was done."""
     CANNOT_CONNECT = 3
-    """vCenter, registry or Dask scheduler cannot be reached or refuses the credentials."""
+    """vCenter, registry or Dask scheduler cannot be reached, or refuses the credentials or a privilege."""
     USAGE = 64
     """Wrong words on the command line, the configuration file or the environment (sysexits.h, EX_USAGE)."""
     INTERRUPTED = 130
@@ -51,6 +51,13 @@ class ConnectError(OrchestratorError):
     """vCenter cannot be reached, its certificate is not trusted, or it refuses the credentials."""
 
     kind = "connect"
+    exit_code = ExitCode.CANNOT_CONNECT
+
+
+class PrivilegeError(OrchestratorError):
+    """The account lacks what a run takes; the message names each privilege. Nothing was changed."""
+
+    kind = "privilege"
     exit_code = ExitCode.CANNOT_CONNECT
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from converters.outputs.base import Output
 from orchestrator.board import Board
 from orchestrator.cluster import ClusterSettings, connect
+from orchestrator.errors import PrivilegeError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.fleet.identity import key_name, settings_fingerprint
 from orchestrator.fleet.machine import Fleet
@@ -25,7 +26,7 @@ from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
 from orchestrator.sweep import Swept, forget, sweep
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.values import Inventory
+from orchestrator.vsphere.values import CheckResult, Inventory
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]
 
@@ -89,14 +90,16 @@ class Run:
         """Show what ``execute`` would do; changes nothing. Raises ``OrchestratorError``."""
         identity = self._vcenter.about().instance_uuid
         inventory = self._vcenter.inventory(self._config.datacenter)
-        self._survey(inventory, identity)
+        surveyed = self._survey(inventory, identity)
+        for lacking in self._lacking(surveyed):
+            self._board.note(f"{lacking.name}: {lacking.detail} → {lacking.remedy}")
         return self.view()
 
     def execute(self) -> RunView:
         """Do it, to the end or until it is interrupted; what became of each VM is in the view.
 
-        Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, another run at
-        work, no cluster. Nothing is left behind then.
+        Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, a privilege
+        missing, another run at work, no cluster. Nothing is left behind then.
         """
         with listening(self._events.put):
             identity = self._vcenter.about().instance_uuid
@@ -106,6 +109,7 @@ class Run:
             try:
                 swept = self._sweep(inventory, run)
                 surveyed = self._survey(inventory, identity)
+                self._require_privileges(surveyed)
                 self._board.enlist(run, self._config.settings)
                 outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
                 if swept.failed or swept.unseen:
@@ -136,6 +140,19 @@ class Run:
         for note in surveyed.notes:
             self._board.note(note)
         return surveyed
+
+    def _lacking(self, surveyed: Survey) -> tuple[CheckResult, ...]:
+        """Privileges that are missing on VMs to be converted."""
+        vms = [one.vm for one in surveyed.planned if one.converts]
+        return tuple(result for result in self._vcenter.privileges(vms) if not result.ok)
+
+    def _require_privileges(self, surveyed: Survey) -> None:
+        """Who may make a snapshot and not remove it must not make any."""
+        if lacking := self._lacking(surveyed):
+            raise PrivilegeError(
+                "; ".join(f"{result.name}: {result.detail}" for result in lacking),
+                "; ".join(result.remedy for result in lacking) + "; or leave those VMs out with --exclude",
+            )
 
     def _convert(self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm]) -> str:
         """Convert the VMs; gives the run's outcome."""

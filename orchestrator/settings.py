@@ -137,10 +137,13 @@ class Settings(BaseModel):
         (),
         Section.SELECTION,
         RUN_VERBS,
-        "Convert only VMs whose name or folder path matches this pattern (* ? []).",
+        "Convert only VMs whose name or folder path matches this pattern (* ? []); repeat for several.",
     )
     exclude: tuple[str, ...] = _setting(
-        (), Section.SELECTION, RUN_VERBS, "Leave out VMs that match this pattern; wins over --include."
+        (),
+        Section.SELECTION,
+        RUN_VERBS,
+        "Leave out VMs that match this pattern; repeat for several; wins over --include.",
     )
     dry_run: bool = _setting(
         False,
@@ -206,11 +209,18 @@ class Settings(BaseModel):
     worker_memory: str = _setting(
         "2GiB", Section.CLUSTER, RUN_VERBS, "Memory a local worker may use before it is restarted."
     )
+    worker_silence: float = _setting(
+        45,
+        Section.CLUSTER,
+        frozenset({Verb.RUN}),
+        "Seconds without a sign of life after which a worker counts as lost; a local one is then killed.",
+        gt=0,
+    )
     scratch: Path | None = _setting(
         None,
         Section.READING,
         IMAGE_VERBS | RUN_VERBS,
-        "Folder for downloaded disks, on each worker; default: a folder under TMPDIR.",
+        "Folder for downloaded disks and temporary files (on each worker); default: one under TMPDIR.",
     )
 
     max_vms: int | None = _setting(
@@ -262,7 +272,7 @@ class Settings(BaseModel):
     engines: tuple[Engine, ...] = _setting(
         tuple(Engine),
         Section.READING,
-        IMAGE_VERBS,
+        IMAGE_VERBS | RUN_VERBS,
         "File system readers that may be used; repeat for several.",
     )
     root: str = _setting(
@@ -272,7 +282,10 @@ class Settings(BaseModel):
         "Volume of the root file system, DISK:PARTITION from 0:1.",
     )
     keep: tuple[str, ...] = _setting(
-        (), Section.READING, IMAGE_VERBS, "Clean-up rule to switch off, by its name in docs/cleaning.md."
+        (),
+        Section.READING,
+        IMAGE_VERBS,
+        "Clean-up rule to switch off, by its name in docs/cleaning.md; repeat for several.",
     )
     reader_memory: int = _setting(
         4096, Section.READING, IMAGE_VERBS, "MiB of address space of the process that reads a disk.", ge=512
@@ -286,7 +299,7 @@ class Settings(BaseModel):
     )
 
     output: Path = _setting(
-        Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report, compose files and logs."
+        Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and compose files."
     )
     ledger: str = _setting(
         "",

@@ -35,7 +35,7 @@ def convert_stage(order: ConvertOrder, work: Work) -> Converted:
     def report(progress: Progress) -> None:
         work.report(read=progress.read_bytes, pushed=progress.pushed_bytes)
 
-    access = replace(order.access, credentials=_own_credentials())
+    access = replace(order.access, credentials=own_credentials())
     try:
         with RegistryOutput(order.request.target.repository, access) as output:
             return convert(order.request, output, work.scratch, report)
@@ -51,7 +51,7 @@ def download_stage(order: DownloadOrder, work: Work) -> Downloaded:
     return downloaded
 
 
-def _own_credentials() -> Credentials | None:
+def own_credentials() -> Credentials | None:
     """The registry's credentials as this process's environment has them."""
     names = ("registry_username", "registry_password", "registry_password_file")
     variables = {name: os.environ.get(environment_name(name)) for name in names}

@@ -60,6 +60,10 @@ class RecoveryError(FilesystemError):
     """The journal could not be replayed here; another engine may still read the file system."""
 
 
+class NotMountedError(RecoveryError):
+    """User-mode Linux runs here, and does not take what is on the disk for a file system it can mount."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryLimits:
     """What one recovery may take."""
@@ -234,7 +238,7 @@ def _check(console: str) -> None:
     lines = console.splitlines()
     said = "".join(f": {note}" for note in _notes(console)[-3:])
     if MOUNTED not in lines:
-        raise RecoveryError(f"user-mode Linux did not mount the file system{said}")
+        raise NotMountedError(f"user-mode Linux did not mount the file system{said}")
     if UNMOUNTED not in lines:
         raise RecoveryError(f"user-mode Linux did not unmount the file system cleanly{said}")
     if _LOST in console:  # a page written late can be lost without a word from mount and umount

@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from orchestrator import __version__
-from orchestrator.cli.convert import convert
 from orchestrator.cli.options import CONTEXT, SectionedGroup, settings_from, settings_options
-from orchestrator.cli.run import run
-from orchestrator.cli.status import status
-from orchestrator.cli.sweep import sweep
 from orchestrator.errors import UsageError
 from orchestrator.settings import Verb
 
+VERBS = {
+    "check": "Find out whether a run would get all it needs.",
+    "convert": "Convert one machine from its disk images.",
+    "status": "Show the last run as the ledger has it.",
+    "sweep": "Remove the snapshots that ended runs left in vCenter.",
+}
+"""What ``--help`` says of each; the verb is the function of that name in the module of that name."""
+
+
+class Verbs(SectionedGroup):
+    """Loads a verb when it is used: help need not wait seconds for Dask, pyvmomi and SQLAlchemy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs' names."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb; None when there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"orchestrator.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without loading them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
 
 @click.group(
-    cls=SectionedGroup,
+    cls=Verbs,
     invoke_without_command=True,
     context_settings=CONTEXT,
+    subcommand_metavar="[VERB …]",
     epilog="Each setting is also an environment variable (ORCHESTRATE_ and its name in capitals, unless "
-    "another is given above) and a key of the YAML file given with --config. Exit status: 0 all converted, "
-    "1 some failed, 2 nothing matched, 3 cannot connect, 64 usage, 130 interrupted.",
+    "another is given above) and a key of the YAML file given with --config; --no- before a switch's name "
+    "switches it off. Passwords come from GOVC_PASSWORD, from ORCHESTRATE_REGISTRY_PASSWORD, or from files. "
+    "Exit status: 0 all converted, 1 some failed, 2 nothing matched, 3 cannot connect, 64 usage, "
+    "130 interrupted.",
 )
 @click.version_option(__version__, prog_name="orchestrate")
 @settings_options(Verb.RUN)
@@ -32,14 +60,19 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
     """Turn every Linux VM of a vSphere datacenter into a container image that runs what the VM ran.
 
     \b
-      orchestrate --datacenter DC0 --registry registry.example:5000/vms
-      orchestrate --datacenter DC0 --dry-run
-      orchestrate convert disk.vmdk --registry registry.example:5000/vms
+      export GOVC_URL=vcenter.example.org GOVC_USERNAME=… GOVC_PASSWORD=…
+      orchestrate check --datacenter DC0 --registry registry.example.org/vms   # what is missing?
+      orchestrate --datacenter DC0 --dry-run                                   # which VMs, why not others?
+      orchestrate --datacenter DC0 --registry registry.example.org/vms         # convert them
 
     vCenter is only read; three things are changed there: a snapshot, an export lease, and their removal.
+    A second run does what is left of the first; Ctrl-C finishes what was begun, and begins no more.
     """
     if ctx.invoked_subcommand is None:
-        return run(settings_from(ctx, parameters))
+        settings = settings_from(ctx, parameters)
+        from orchestrator.cli.run import run
+
+        return run(settings)
     for name in parameters:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(
@@ -47,7 +80,3 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
                 f"write: orchestrate {ctx.invoked_subcommand} --{name.replace('_', '-')} …",
             )
     return None
-
-
-for verb in (convert, status, sweep):
-    app.add_command(verb)

@@ -49,10 +49,11 @@ def write_sections(command: click.Command, ctx: click.Context, formatter: click.
     rows: dict[str, list[tuple[str, str]]] = {section: [] for section in Section}
     rows["Options"] = []
     for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
-        if record is not None:
+        name, text = parameter.get_help_record(ctx) or ("", "")
+        if text:
             field = Settings.model_fields.get(parameter.name or "")
-            rows[declaration(field).section if field else "Options"].append(record)
+            # Of a switch, the name that switches it on; the epilog tells of the other.
+            rows[declaration(field).section if field else "Options"].append((name.partition(" / ")[0], text))
     for heading, records in rows.items():
         if records:
             with formatter.section(heading):
@@ -120,7 +121,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     kind, multiple = _kind(field.annotation)
     options: dict[str, Any] = {
         "envvar": environment_name(name),
-        "show_envvar": True,
+        "show_envvar": bool(declaration(field).env),
         "help": field.description,
     }
     if kind is bool:

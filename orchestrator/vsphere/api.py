@@ -103,6 +103,13 @@ class VCenterApi(Protocol):
         """
         ...
 
+    def privileges(self, vms: Sequence[VirtualMachine]) -> tuple[CheckResult, ...]:
+        """Each privilege that converting the VMs takes, by name: held on all of them, or where not.
+
+        One call for 200 VMs.
+        """
+        ...
+
     def close(self) -> None:
         """Abort the leases that are still open, log out and disconnect. Harmless when done twice."""
         ...

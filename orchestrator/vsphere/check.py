@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,13 @@ def check(
     )
 
 
+def privileges(session: Session, vms: Sequence[VirtualMachine]) -> tuple[CheckResult, ...]:
+    """Each privilege that converting the VMs takes. Raises ``vmodl.MethodFault``: vCenter does not tell."""
+    names_of = {vm.moref: vm.name for vm in vms}
+    held = _held(session, VM_PRIVILEGES, [session.managed(vim.VirtualMachine, moref) for moref in names_of])
+    return tuple(_verdict(privilege, "the VMs", names_of, held) for privilege in VM_PRIVILEGES if vms)
+
+
 def _trust(session: Session) -> CheckResult:
     settings = session.settings
     if settings.insecure and not settings.thumbprint:
@@ -111,12 +118,14 @@ def _privileges(
         )
         return
     for privilege in wanted:
-        lacking = [objects[moref] for moref in objects if privilege.id not in held.get(moref, frozenset())]
-        yield _verdict(privilege, what, len(objects), lacking)
+        yield _verdict(privilege, what, objects, held)
 
 
-def _verdict(privilege: Privilege, what: str, asked: int, lacking: list[str]) -> CheckResult:
-    name = f"{privilege.id} on {what}"
+def _verdict(
+    privilege: Privilege, what: str, objects: Mapping[str, str], held: Mapping[str, frozenset[str]]
+) -> CheckResult:
+    name, asked = f"{privilege.id} on {what}", len(held)
+    lacking = [objects[moref] for moref, granted in held.items() if privilege.id not in granted]
     if not lacking:
         return CheckResult(name, True, f"held on {asked} of {asked}")
     shown = ", ".join(sorted(lacking)[:_SHOWN]) + (
@@ -131,17 +140,29 @@ def _verdict(privilege: Privilege, what: str, asked: int, lacking: list[str]) ->
 
 
 def _held(session: Session, wanted: Sequence[Privilege], objects: list[Any]) -> dict[str, frozenset[str]]:
-    """Moref → ids of the wanted privileges that the logged-in account holds there."""
-    manager = session.content.authorizationManager
+    """Moref → ids of the wanted privileges that the logged-in account holds there; without what is gone."""
     found: dict[str, frozenset[str]] = {}
     for at in range(0, len(objects), _BATCH):
-        answers = manager.HasUserPrivilegeOnEntities(
-            objects[at : at + _BATCH], session.user_name, [privilege.id for privilege in wanted]
-        )
-        for answer in answers:
+        for answer in _ask(session, wanted, objects[at : at + _BATCH]):
             granted = (entry.privId for entry in answer.privAvailability if entry.isGranted)
             found[answer.entity._moId] = frozenset(granted)
     return found
+
+
+def _ask(session: Session, wanted: Sequence[Privilege], objects: list[Any]) -> Sequence[Any]:
+    ids = [privilege.id for privilege in wanted]
+    while objects:
+        try:
+            answers: Sequence[Any] = session.content.authorizationManager.HasUserPrivilegeOnEntities(
+                objects, session.user_name, ids
+            )
+            return answers
+        except vmodl.fault.ManagedObjectNotFound as fault:
+            there = [one for one in objects if fault.obj is None or one._moId != fault.obj._moId]
+            if len(there) == len(objects):
+                raise
+            objects = there  # one that was deleted meanwhile must not hide the others' answers
+    return ()
 
 
 def _datastores(

@@ -124,6 +124,11 @@ class VCenter:
         with translated(f"checking {datacenter}"):
             return check.check(self._session, datacenter, vms, self._limits)
 
+    def privileges(self, vms: Sequence[VirtualMachine]) -> tuple[CheckResult, ...]:
+        """The privileges that converting the VMs takes."""
+        with translated("asking for privileges"):
+            return check.privileges(self._session, vms)
+
     def close(self) -> None:
         """Abort open leases, log out, disconnect."""
         try:

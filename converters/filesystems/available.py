@@ -1,0 +1,59 @@
+"""Which engines this machine has, found out by using each a little, before a guest depends on it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import assert_never
+
+from converters.errors import UnsupportedError
+from converters.filesystems import uml
+from converters.filesystems.engines import Engine
+from converters.filesystems.ext import library
+
+_EMPTY_BYTES = 1 << 20
+
+
+def require(engine: Engine, scratch: Path) -> None:
+    """Find out whether an engine works here; takes up to a few seconds.
+
+    Args:
+        scratch: a folder for temporary files.
+
+    Raises:
+        ConvertError: it is missing, or may not run.
+    """
+    match engine:
+        case Engine.EXT2FS:
+            library.load()
+        case Engine.UML:
+            _boot(scratch)
+        case Engine.GUESTFS:
+            _load_guestfs()
+        case _:
+            assert_never(engine)
+
+
+def _boot(scratch: Path) -> None:
+    """Start the kernel on an empty disk: it is forbidden in some containers, where it needs ptrace(2)."""
+    with tempfile.TemporaryDirectory(prefix="check-", dir=scratch) as folder:
+        empty = Path(folder) / "empty"
+        with open(empty, "wb") as image:
+            image.truncate(_EMPTY_BYTES)
+        try:
+            uml.recover(empty, 0, "ext4", Path(folder) / "cow")
+        except uml.NotMountedError:
+            return  # it ran up to the disk, where there is nothing to mount
+
+
+def _load_guestfs() -> None:
+    """Its module and its library; the appliance, which takes ten seconds to start, is not started."""
+    hint = "install the Debian packages libguestfs-tools, python3-guestfs and a kernel image"
+    if importlib.util.find_spec("guestfs") is None:
+        raise UnsupportedError("Python's module guestfs is not installed", hint)
+    try:
+        ctypes.CDLL("libguestfs.so.0")
+    except OSError as error:
+        raise UnsupportedError(f"libguestfs cannot be loaded: {error}", hint) from error

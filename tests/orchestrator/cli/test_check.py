@@ -1,0 +1,85 @@
+"""``orchestrate check`` tells the truth about a vCenter, a registry and workers, and changes nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from deploy.demo.registry import registry
+from deploy.demo.simulator import Simulator
+from orchestrator.errors import ExitCode
+from orchestrator.probe import NFC_PORT
+from tests.orchestrator.cli.conftest import HOSTS, Orchestrate
+
+
+@pytest.fixture
+def hosts() -> Iterator[None]:
+    """The ESXi hosts answer where export leases are served."""
+    with ExitStack() as stack:
+        try:
+            for host in HOSTS:
+                stack.enter_context(socket.create_server((host, NFC_PORT)))
+        except OSError as error:
+            pytest.skip(f"no server can listen on port {NFC_PORT} of {host}: {error}")
+        yield
+
+
+def test_all_is_fine_and_nothing_was_changed(
+    orchestrate: Orchestrate, simulator: Simulator, hosts: None
+) -> None:
+    made = simulator.leases().made
+    said = orchestrate("check")
+    assert said.status == ExitCode.OK, said.out + said.err
+    assert "all is fine" in said.out
+    for line in (
+        "verified by its CA",
+        "VirtualMachine.State.RemoveSnapshot on the VMs",
+        "2 of 2 take a connection on port 443",
+        "lets us push, without a user name",
+        "free, written at",
+        "engine ext2fs",
+        "engine uml",
+        "engine guestfs",
+    ):
+        assert line in said.out
+    assert simulator.count("CreateSnapshot_Task") == 0
+    assert simulator.leases().made == made
+
+
+def test_each_trouble_is_told_beside_the_others(orchestrate: Orchestrate, simulator: Simulator) -> None:
+    simulator.change(denied_privileges=["VApp.Export"])
+    said = orchestrate("check", "--datastore-free", "99", "--exclude", "big")
+    assert said.status == ExitCode.SOME_FAILED
+    assert "missing on 3 of 3" in said.out, said.out
+    assert "add vApp > Export (VApp.Export) to the account's role" in said.out
+    assert "free; the limit is 99%" in said.out
+    assert "every worker: 2 of 2 are out of reach: 127.0.0.2: Connection refused" in said.out
+    assert "open TCP 443" in said.out
+
+
+def test_who_cannot_be_reached_is_told_and_the_rest_is_checked(orchestrate: Orchestrate) -> None:
+    with registry(users={"pusher": "right"}) as guarded:
+        said = orchestrate(
+            "check",
+            "--registry",
+            f"{guarded.address}/vms",
+            "--registry-username",
+            "pusher",
+            GOVC_PASSWORD="wrong",
+            ORCHESTRATE_REGISTRY_PASSWORD="also wrong",
+        )
+    assert said.status == ExitCode.CANNOT_CONNECT
+    assert "refuses the user name or password" in said.out
+    assert said.out.count("401") >= 2, "from here and from the worker"
+    assert "check --registry-username and its password" in said.out
+    assert "engine ext2fs" in said.out
+
+
+def test_an_unknown_datacenter_and_a_scheduler_that_is_not_there(orchestrate: Orchestrate) -> None:
+    said = orchestrate("check", "--datacenter", "DC9", "--scheduler", "tcp://127.0.0.1:9")
+    assert said.status == ExitCode.CANNOT_CONNECT
+    assert "DC0" in said.out
+    assert "tcp://127.0.0.1:9 cannot be reached" in said.out
