@@ -21,6 +21,9 @@ HEADER: Final = struct.Struct(">cI")
 FRAME_BYTES: Final = 1 << 20
 """Most bytes of a frame: also the largest pipe an unprivileged process may ask for (pipe(7))."""
 
+_MOST_PIECES: Final = 1000
+"""Pieces of a frame: with its header, less than writev(2) takes (IOV_MAX)."""
+
 INSPECTION: Final = b"I"
 DATA: Final = b"D"
 SUMMARY: Final = b"S"
@@ -63,42 +66,49 @@ class Failure:
 
 
 class FrameWriter:
-    """The child's end: gathers small writes of the tar stream into frames of at most 1 MiB."""
+    """The child's end: gathers pieces of the tar stream, without copying them, into frames of 1 MiB."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._gathered = bytearray()
+        self._pieces: list[bytes | memoryview] = []
+        self._size = 0
 
     def send(self, kind: bytes, payload: bytes) -> None:
         """One whole frame, after everything written so far."""
         self.flush()
-        self._write(HEADER.pack(kind, len(payload)), payload)
+        self._write([HEADER.pack(kind, len(payload)), payload])
 
-    def write(self, data: bytes | memoryview) -> None:
-        """The next bytes of the tar stream; sent or copied when this returns."""
-        gathered = self._gathered
-        if len(gathered) + len(data) < FRAME_BYTES:
-            gathered += data
-            return
-        view, done = memoryview(data), 0
-        while len(gathered) + len(data) - done >= FRAME_BYTES:
-            end = done + FRAME_BYTES - len(gathered)
-            self._write(HEADER.pack(DATA, FRAME_BYTES), gathered, view[done:end])
-            gathered.clear()
-            done = end
-        gathered += view[done:]
+    def write(self, piece: bytes | memoryview) -> None:
+        """The next bytes of the tar stream; they must stay as they are, for they are sent later."""
+        size = self._size + len(piece)
+        while size >= FRAME_BYTES:
+            view = memoryview(piece)
+            room = FRAME_BYTES - self._size
+            self._pieces.append(view[:room])
+            self._size = FRAME_BYTES
+            self.flush()
+            piece = view[room:]
+            size = len(piece)
+        if size > self._size:
+            self._pieces.append(piece)
+            self._size = size
+            if len(self._pieces) == _MOST_PIECES:
+                self.flush()
 
     def flush(self) -> None:
         """Send what was gathered."""
-        if self._gathered:
-            self._write(HEADER.pack(DATA, len(self._gathered)), self._gathered)
-            self._gathered.clear()
+        if self._size:
+            self._write([HEADER.pack(DATA, self._size), *self._pieces])
+            self._pieces.clear()
+            self._size = 0
 
-    def _write(self, *parts: bytes | bytearray | memoryview) -> None:
-        written = os.writev(self._fd, parts)
-        for part in parts:
-            done = min(written, len(part))
-            written -= done
-            while done < len(part):
-                with memoryview(part) as view:
-                    done += os.write(self._fd, view[done:])
+    def _write(self, pieces: list[bytes | memoryview]) -> None:
+        written = os.writev(self._fd, pieces)
+        for piece in pieces:
+            if written >= len(piece):
+                written -= len(piece)
+                continue
+            with memoryview(piece) as view:
+                while written < len(view):
+                    written += os.write(self._fd, view[written:])
+            written = 0
