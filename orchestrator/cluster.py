@@ -13,6 +13,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from orchestrator.errors import ConnectError
 from orchestrator.failures import failure_of
 from orchestrator.fleet.machine import WorkerJoined
 from orchestrator.fleet.states import Failure, WorkerLost
+from orchestrator.pulse import Pulse
 from orchestrator.resident import Desk, TaskDone, TaskFailed, TaskKey
 from orchestrator.scratch import Scratch, default_root, sweep
 from orchestrator.work import Bench, Work
@@ -46,6 +48,14 @@ PRODUCT = "orchestrate"
 _RESULT_SECONDS = 30.0
 _VCENTER_VARIABLES = "GOVC_"
 _LOOKED_AT = ("add-worker", "remove-worker")
+_KILL_SECONDS = 30.0
+_DASK_CONFIG = {
+    # One death is enough: the state machine begins a new attempt elsewhere, Dask none at all.
+    "distributed.scheduler.allowed-failures": 0,
+    # Whoever asks CPython for the frames of all threads may freeze the process: each thread then waits for
+    # another, https://github.com/python/cpython/issues/106883, mended in 3.11.9 and 3.12.3.
+    "distributed.worker.profile.enabled": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,8 @@ class ClusterSettings:
     """Variables that local workers get beside this process's own, less those that name vCenter."""
     connect_seconds: float = 20.0
     """Until a scheduler that does not answer counts as not there, or as gone."""
+    silent_seconds: float = 45.0
+    """Without a sign of life, until a worker counts as frozen, and so as lost."""
     resident_threads: int = 32
     """Calls to vCenter at one time; the removal of a snapshot may take hours."""
 
@@ -92,16 +104,22 @@ WorkerStage = Callable[[Any, Work], Any]
 class Cluster:
     """Submits stages and tells the listener what becomes of them. Made by ``connect``."""
 
-    def __init__(self, client: Client, desk: Desk, resident: str, scratch: str, listener: Listener) -> None:
+    def __init__(
+        self, client: Client, desk: Desk, resident: str, settings: ClusterSettings, listener: Listener
+    ) -> None:
         self._client = client
         self._desk = desk
         self._resident = resident
-        self._scratch = scratch
+        self._scratch = settings.scratch
+        self._local = not settings.scheduler
+        self._pulse = Pulse(settings.silent_seconds)
         self._listener = listener
         self._lock = threading.Lock()
         self._looking = asyncio.Lock()
         self._futures: dict[TaskKey, tuple[str, Future]] = {}
         self._workers: dict[str, int] = {}
+        self._owed: dict[str, list[tuple[str, int]]] = {}
+        """By worker that is lost: jobs and attempts that it is to discard if it was only frozen."""
         self._lost = False
         self._apart = False
         """Whether the resident worker is gone: its calls are then made beside Dask."""
@@ -143,6 +161,8 @@ class Cluster:
             ]
             futures = [self._futures.pop(key)[1] for key in unwanted]
             reachable = worker in self._workers and not self._lost
+            if not reachable:
+                self._owed.setdefault(worker, []).append((job, attempt))
         for future in futures:
             future.cancel()
         if reachable:
@@ -218,19 +238,36 @@ class Cluster:
             except OSError as error:
                 log.warning("the Dask scheduler does not answer: %s", error)
                 return
+            heard = {address: worker["last_seen"] for address, worker in identity["workers"].items()}
+            frozen = self._pulse.frozen(heard, time.monotonic())
             found = {
                 address: int(worker["resources"].get(CONVERT, 0))
                 for address, worker in identity["workers"].items()
-                if worker["resources"].get(CONVERT, 0) >= 1
+                if worker["resources"].get(CONVERT, 0) >= 1 and address not in frozen
             }
             with self._lock:
                 joined = {address: slots for address, slots in found.items() if address not in self._workers}
                 self._workers.update(joined)
                 lost = [address for address in self._workers if address not in found]
         for address, slots in joined.items():
+            for job, attempt in self._owed.pop(address, ()):
+                await self._discard(address, job, attempt)
             self._listener(WorkerJoined(address, slots))
         for address in lost:
             self._lose_worker(address)
+        if self._local and (ours := frozen.intersection(lost)):
+            await self._restart(sorted(ours))
+
+    async def _restart(self, workers: list[str]) -> None:
+        """Kill workers of our own; their nannies start others."""
+        log.warning("workers that gave no sign of life are killed: %s", ", ".join(workers))
+        await self._client.scheduler.restart_workers(
+            workers=workers,
+            timeout=_KILL_SECONDS,
+            wait_for_workers=False,
+            on_error="return",
+            stimulus_id=f"{self._desk.id}-frozen",
+        )
 
     def _lose_worker(self, worker: str) -> None:
         if worker == self._resident:
@@ -266,7 +303,7 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
         client, folder = stack.enter_context(_scheduler(settings))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
         address = stack.enter_context(_resident_worker(client, settings, folder))
-        cluster = Cluster(client, desk, address, settings.scratch, listener)
+        cluster = Cluster(client, desk, address, settings, listener)
         try:
             yield cluster
         finally:
@@ -324,6 +361,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
     """A client of the scheduler, our own or another, and a folder for this process."""
     with ExitStack() as stack:
         stack.enter_context(_without_vcenter_variables())
+        stack.enter_context(dask.config.set(_DASK_CONFIG))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-dask-"))
         if settings.scheduler:
             target: Any = settings.scheduler
@@ -336,20 +374,18 @@ def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
 def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalCluster]:
     root = Path(settings.scratch) if settings.scratch else default_root()
     sweep(root)
-    # One death is enough: the state machine begins a new attempt elsewhere, Dask none at all.
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        cluster = LocalCluster(
-            n_workers=settings.workers or os.cpu_count() or 1,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            resources={CONVERT: 1},
-            memory_limit=settings.memory,
-            local_directory=folder,
-            env=dict(settings.environment),
-            preload=[__name__],
-        )
+    cluster = LocalCluster(
+        n_workers=settings.workers or os.cpu_count() or 1,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        resources={CONVERT: 1},
+        memory_limit=settings.memory,
+        local_directory=folder,
+        env=dict(settings.environment),
+        preload=[__name__],
+    )
     try:
         with cluster:
             yield cluster
@@ -430,6 +466,7 @@ def _run_resident(desk: str, key: TaskKey) -> None:
 def _run_stage(stage: WorkerStage, order: Any, key: TaskKey, topic: str, scratch: str) -> Any:
     """The stage's value, or its ``Failure``: Dask logs the arguments of what raises, tickets and all."""
     worker = get_worker()
+    _stop_profiler(worker)
 
     def send(counts: Mapping[str, int]) -> None:
         worker.log_event(topic, {"job": key.job, "attempt": key.attempt, "counts": dict(counts)})
@@ -440,6 +477,13 @@ def _run_stage(stage: WorkerStage, order: Any, key: TaskKey, topic: str, scratch
                 return stage(order, work)
         except Exception as error:
             return failure_of(error)
+
+
+def _stop_profiler(worker: Worker) -> None:
+    """For workers of other schedulers, whose configuration is not ours: see ``_DASK_CONFIG``."""
+    profiler = worker.periodic_callbacks.get("profile")
+    if profiler is not None:
+        worker.loop.add_callback(profiler.stop)
 
 
 def _discard(scratch: str, job: str, attempt: int) -> None:

@@ -26,6 +26,7 @@ from orchestrator.fleet.view import RunPhase, RunView
 from orchestrator.job import JobSettings, Published
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.engine import default_location
+from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
 from orchestrator.loop import Patience
 from orchestrator.report import document, live, metrics
 from orchestrator.run import Run, RunConfig
@@ -119,7 +120,10 @@ def run_config(settings: Settings) -> RunConfig:
             snapshot_seconds=3 * settings.lease_hours * HOUR,
         ),
         cluster=cluster_settings(settings),
-        patience=Patience(grace=settings.grace_seconds),
+        patience=Patience(
+            grace=settings.grace_seconds,
+            heartbeat=min(HEARTBEAT_SECONDS, settings.worker_silence / 3),
+        ),
     )
 
 
@@ -131,6 +135,7 @@ def cluster_settings(settings: Settings) -> ClusterSettings:
         memory=settings.worker_memory,
         scratch=str(settings.scratch or ""),
         environment=registry_environment(settings),
+        silent_seconds=settings.worker_silence,
     )
 
 

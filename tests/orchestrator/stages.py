@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from distributed import get_worker
 
 from converters.errors import StreamError
 from orchestrator.work import Work
+from tests.waiting import until
 
 
 def tell_process(order: object, work: Work) -> tuple[int, str, list[str]]:
     """Process id, scratch folder, and the environment's names that speak of vCenter."""
     return os.getpid(), str(work.scratch), [name for name in os.environ if name.startswith("GOVC_")]
+
+
+def tell_profiling(order: object, work: Work) -> bool:
+    """Whether Dask's profiler goes on in this process, a moment after the stage was begun."""
+    profiler = get_worker().periodic_callbacks.get("profile")
+    with suppress(TimeoutError):
+        until(lambda: profiler is None or not profiler.is_running(), 2.0)
+    return profiler is not None and profiler.is_running()
 
 
 def give(order: object, work: Work) -> object:

@@ -125,11 +125,11 @@ def key(stage: str = "convert", attempt: int = 1) -> TaskKey:
     return TaskKey("web-01", f"job{next(_numbers)}", stage, attempt)
 
 
-def look_until_lost(running: Watched) -> bool:
+def look_until(running: Watched, wanted: ClusterEvent) -> bool:
     running.cluster.look()
     while not running.events.empty():
         running.heard.append(running.events.get())
-    return any(isinstance(event, SchedulerLost) for event in running.heard)
+    return wanted in running.heard
 
 
 def test_a_task_is_named_after_vm_job_stage_and_attempt() -> None:
@@ -161,6 +161,12 @@ def test_a_stage_runs_where_it_is_told_without_knowing_vcenter(running: Watched)
         assert variables == []
         pids.add(pid)
     assert len(pids) == 2 and os.getpid() not in pids
+
+
+def test_no_profiler_runs_where_it_could_freeze_the_worker(running: Watched, worker: str) -> None:
+    task = key()
+    running.cluster.submit(task, worker, stages.tell_profiling, None)
+    assert running.outcome(task) == TaskDone(task, False)
 
 
 def test_plain_values_arrive_as_they_are(running: Watched, worker: str) -> None:
@@ -241,11 +247,13 @@ def test_a_call_to_vcenter_survives_the_end_of_the_scheduler(tmp_path: Path) -> 
         settings = ClusterSettings(scheduler=address, scratch=str(tmp_path), connect_seconds=3)
         with watched(settings) as running:
             worker = running.wait_for(WorkerJoined).worker
-            begun = key("release")
+            asked, begun = key(), key("release")
+            running.cluster.submit(asked, worker, stages.tell_profiling, None)
+            assert running.outcome(asked) == TaskDone(asked, False)
             running.cluster.submit_resident(begun, "wait")
             until(lambda: running.resident.calls == ["wait"])
             os.kill(scheduler.pid, signal.SIGKILL)
-            until(lambda: look_until_lost(running), PATIENCE)
+            until(lambda: look_until(running, SchedulerLost()), PATIENCE)
             running.wait_for(WorkerLost, lambda event: event.worker == worker)
             running.resident.gate.set()
             assert running.outcome(begun) == TaskDone(begun, "waited")
@@ -253,6 +261,30 @@ def test_a_call_to_vcenter_survives_the_end_of_the_scheduler(tmp_path: Path) -> 
             running.cluster.submit_resident(late, "where", "late")
             assert running.outcome(late) == TaskDone(late, ("late", os.getpid()))
             assert running.resident.calls == ["wait", "late"]
+
+
+def test_a_frozen_worker_is_lost_and_cleans_up_once_it_is_heard_of_again(tmp_path: Path) -> None:
+    scratch, stopped = tmp_path / "scratch", tmp_path / "stopped"
+    with remote_cluster(tmp_path) as (address, _):
+        settings = ClusterSettings(scheduler=address, scratch=str(scratch), silent_seconds=4)
+        with watched(settings) as running:
+            worker = running.wait_for(WorkerJoined).worker
+            asked, task = key(), key("download")
+            running.cluster.submit(asked, worker, stages.tell_process, None)
+            told = running.outcome(asked)
+            assert isinstance(told, TaskDone)
+            running.cluster.submit(task, worker, stages.wait_until_stopped, str(stopped))
+            running.wait_for(Progressed, lambda event: event.job == task.job)
+            pid = told.value[0]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                until(lambda: look_until(running, WorkerLost(worker)), PATIENCE)
+                running.cluster.abandon(worker, task.job, task.attempt)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            until(lambda: look_until(running, WorkerJoined(worker, 1)), PATIENCE)
+            until(stopped.exists)
+            until(lambda: not list(scratch.glob(f"*/{task.job}")))
 
 
 def test_a_scheduler_that_is_not_there_is_named() -> None:

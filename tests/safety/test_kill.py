@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.errors import ExitCode
 from tests.safety.harness import Site, digests, errors, in_download, in_push, in_release, in_snapshot
+from tests.waiting import until
 
 WORKER, READER = "multiprocessing-fork", "converters.reader.child"
 """What stands in the arguments of a local worker, and of the process that reads a disk for it."""
@@ -62,6 +63,18 @@ def test_a_killed_child_costs_an_attempt(
     big = site.report()["big"]
     assert errors(big) == [says]
     assert digests(site.convert("--workers", "1")) == site.tagged() == undisturbed
+
+
+def test_a_frozen_worker_is_killed_and_the_vm_tried_again(site: Site, undisturbed: Mapping[str, str]) -> None:
+    with site.converting("--workers", "1", "--worker-silence", "6") as command:
+        in_push(site)
+        worker = site.process(WORKER)
+        os.kill(worker, signal.SIGSTOP)
+        site.undisturb()
+        until(lambda: worker not in site.processes(), 30)
+        assert command.wait() == ExitCode.OK, command.said
+    assert errors(site.report()["big"]) == [("convert", "worker-lost")]
+    assert digests(site.report()) == site.tagged() == undisturbed
 
 
 def test_the_registry_is_away_for_ten_seconds(site: Site, undisturbed: Mapping[str, str]) -> None:
