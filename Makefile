@@ -1,11 +1,12 @@
 # The two commands: `make demo` shows the main job on an embedded vCenter simulator, `make test` passes the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup guests demo test test-containers lint bench clean
 PYTHON := .venv/bin/python
 
 help:
 	@echo "make demo              convert the VMs of an embedded vCenter simulator into a local registry"
 	@echo "make test              linters, types and all tests, with real parts"
+	@echo "make test-containers   build the product's images and run them against the simulator (15 minutes)"
 	@echo "make bench NAME=...    one benchmark of benchmarks/: $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))"
 	@echo "make clean             remove what this checkout made (the cache under ~/.cache/orchestrate stays)"
 
@@ -20,8 +21,15 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 
-test: lint
+# Made before the tests, so that what takes minutes once does not count against a test's time-out.
+guests: setup
+	$(PYTHON) -m deploy.demo.guests
+
+test: lint guests
 	$(PYTHON) -m pytest
+
+test-containers: setup guests
+	$(PYTHON) -m pytest -m containers
 
 bench: setup
 	@test -n "$(NAME)" || { echo "say which: make bench NAME=one_disk" >&2; exit 64; }

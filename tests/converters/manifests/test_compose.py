@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,16 +11,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters import process
 from converters.image.config import RunConfig
 from converters.manifests.compose import compose
 from converters.manifests.yaml_text import quoted
 from converters.plan import ImagePlan, Resources
-from deploy.demo import golang
+from tests.compose_schema import compose_schema
 
 DIGEST = "sha256:" + "a" * 64
 REFERENCE = f"registry.example.org:5000/demo/web-01@{DIGEST}"
-COMPOSE_MODULE = "github.com/compose-spec/compose-go/v2@v2.4.7"
 
 PLAN = ImagePlan(
     name="Web 01 (old)",
@@ -50,20 +44,6 @@ def _service(plan: ImagePlan, reference: str = REFERENCE) -> dict[str, Any]:
     return service
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    """The Compose specification's schema, out of its Go module."""
-    try:
-        go = golang.toolchain()
-        answer = process.run([go, "mod", "download", "-json", COMPOSE_MODULE], env=os.environ, timeout=120.0)
-    except process.ProcessError as error:
-        pytest.skip(f"the Compose schema needs Go and its module proxy: {error}")
-    folder = Path(json.loads(answer.stdout)["Dir"])
-    schema = json.loads((folder / "schema/compose-spec.json").read_text())
-    assert isinstance(schema, dict)
-    return schema
-
-
 SHELL_PLAN = replace(
     PLAN,
     service="",
@@ -77,9 +57,9 @@ SHELL_PLAN = replace(
 @pytest.mark.parametrize("plan", [PLAN, SHELL_PLAN], ids=["service", "shell"])
 def test_valid_by_the_specification(plan: ImagePlan) -> None:
     document = yaml.safe_load(compose(plan, REFERENCE))
-    jsonschema.validate(document, _schema())
+    jsonschema.validate(document, compose_schema())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**document, "services": {"web": {"ports": {"80": "80"}}}}, _schema())
+        jsonschema.validate({**document, "services": {"web": {"ports": {"80": "80"}}}}, compose_schema())
 
 
 def test_what_it_says() -> None:
