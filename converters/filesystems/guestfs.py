@@ -68,12 +68,13 @@ class Appliance:
             FilesystemError: the appliance does not see a partition there.
         """
         handle = self._launched()
-        disk: str = handle.list_devices()[volume.disk]
-        if volume.number == 0:
-            return disk
-        for partition in handle.part_list(disk):
-            if partition["part_start"] == volume.start:
-                return f"{disk}{partition['part_num']}"
+        with _explained(f"cannot find disk {volume.disk}"):
+            disk: str = handle.list_devices()[volume.disk]
+            if volume.number == 0:
+                return disk
+            for partition in handle.part_list(disk):
+                if partition["part_start"] == volume.start:
+                    return f"{disk}{partition['part_num']}"
         raise FilesystemError(f"libguestfs sees no partition at byte {volume.start} of disk {volume.disk}")
 
     def devices(self) -> tuple[ApplianceDevice, ...]:
