@@ -59,11 +59,11 @@ VM = {
         "datastore",
         "network",
         "snapshot",
-        "summary.storage",
+        "summary.storage.committed",
     )
 }
 DISKS = {vim.VirtualMachine: ("config.hardware.device",)}
-DISKS_PAGE = 100
+DISK_DEVICES = {"config.hardware.device": devices.NEEDED}
 NO_FT = ("notConfigured", None)
 TOOLS_RUNNING = ("guestToolsRunning", "guestToolsExecutingScripts")
 
@@ -102,7 +102,7 @@ def describe(session: Session, vms: Iterable[VirtualMachine]) -> tuple[VirtualMa
     """The VMs with their disks, in the same order; those that are gone are left out."""
     wanted = tuple(vms)
     objects = [session.managed(vim.VirtualMachine, vm.moref) for vm in wanted]
-    found = dict(of(session, objects, DISKS, _disks, DISKS_PAGE))
+    found = dict(of(session, objects, DISKS, _disks, items=DISK_DEVICES))
     return tuple(replace(vm, disks=found[vm.moref]) for vm in wanted if vm.moref in found)
 
 
@@ -135,7 +135,6 @@ class Surroundings:
         get = row.get
         host = moref(get("runtime.host"))
         ha = self.availability.clusters.get(self._host_cluster.get(host, ""))
-        storage = get("summary.storage")
         managed_by = get("config.managedBy")
         stores = (self.datastores.get(found._moId) for found in get("datastore", ()))
         return VirtualMachine(
@@ -159,7 +158,7 @@ class Surroundings:
             memory=_allocation(get("config.memoryAllocation")),
             restart_priority=ha.priority(row.moref) if ha else RestartPriority.MEDIUM,
             ha=ha is not None and ha.enabled,
-            used_bytes=storage.committed if storage else 0,
+            used_bytes=get("summary.storage.committed", 0),
             snapshots=tuple(node.name for node in tree_nodes(get("snapshot"))),
             consolidation_needed=bool(get("runtime.consolidationNeeded")),
             fault_tolerance=get("runtime.faultToleranceState") not in NO_FT,

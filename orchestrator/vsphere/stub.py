@@ -8,17 +8,19 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
 import tenacity
 from pyVmomi import SoapStubAdapter, vim
+from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
 from orchestrator.errors import VCenterBusyError, VCenterError
 from orchestrator.vsphere import tls
 from orchestrator.vsphere.settings import PRODUCT, VCenterSettings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 API_VERSION = "vim.version.version12"
 """vSphere 6.7. Newer servers speak it too, and then send no type or enumeration value that is newer."""
@@ -90,7 +92,14 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
 
     def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
         """Called by pyvmomi for each method of a managed object."""
-        call = functools.partial(self._authenticated, mo, info, args, outerStub)
+        return self._call(info, functools.partial(super().InvokeMethod, mo, info, args, outerStub))
+
+    def document(self, mo: Any, info: Any, args: Any) -> bytes:
+        """Call a method as ``InvokeMethod`` does; gives the answer as it came. Raises the fault in it."""
+        return self._call(info, functools.partial(self._exchange, mo, info, args))
+
+    def _call(self, info: Any, send: Callable[[], T]) -> T:
+        call = functools.partial(self._authenticated, info, send)
         retry_on = UnreachableError if info.wsdlName in REPEATABLE else NotSentError
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(retry_on),
@@ -141,22 +150,22 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
                 f"no connection to {self.settings.host}:{self.settings.port}: {error}"
             ) from error
 
-    def _authenticated(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
+    def _authenticated(self, info: Any, send: Callable[[], T]) -> T:
         for _ in range(_LOGINS):
             seen = self.generation
             try:
-                return self._once(mo, info, args, outer)
+                return self._once(info, send)
             except vim.fault.NotAuthenticated:
                 if info.wsdlName in _SESSION_CALLS:
                     raise
                 self.log_in(seen)
-        return self._once(mo, info, args, outer)
+        return self._once(info, send)
 
-    def _once(self, mo: Any, info: Any, args: Any, outer: Any) -> Any:
+    def _once(self, info: Any, send: Callable[[], T]) -> T:
         with self._count_lock:
             self.round_trips += 1
         try:
-            return super().InvokeMethod(mo, info, args, outer)
+            return send()
         except ExpatError as error:
             raise NotVCenterError(f"{self.settings.url} does not answer as a vCenter does") from error
         except (TypeError, AttributeError, KeyError) as error:
@@ -169,3 +178,31 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             raise UnreachableError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
         except OSError as error:
             raise UnreachableError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
+
+    def _exchange(self, mo: Any, info: Any, args: Any) -> bytes:
+        """What pyvmomi's InvokeMethod does, short of reading an answer that is no fault."""
+        request = self.SerializeRequest(mo, info, args)
+        headers = {
+            "Content-Type": "text/xml; charset=UTF-8",
+            "Cookie": self.cookie,
+            "SOAPAction": self.versionId,
+            "User-Agent": PRODUCT,
+        }
+        connection = self.GetConnection()
+        try:
+            connection.request("POST", self.path, request, headers)
+            response = connection.getresponse()
+            body: bytes = response.read()
+        except BaseException:
+            connection.close()
+            # The others may lead to the same sick server.
+            self.DropConnections()
+            raise
+        self.ReturnConnection(connection)
+        match response.status:
+            case 200:
+                return body
+            case 500:
+                raise SoapResponseDeserializer(self).Deserialize(body, info.result)
+            case status:
+                raise http.client.HTTPException(f"{status} {response.reason}")
