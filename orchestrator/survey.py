@@ -47,10 +47,12 @@ def survey(
     if not selected:
         raise NotFoundError(_nothing(inventory, wanted.selection), "see --include and --exclude")
     jobs = job_ids(identity, inventory.vms)
-    named = repositories(wanted.registry, inventory.vms, jobs, ledger.repositories())
+    known = ledger.repositories()
+    named = repositories(wanted.registry, inventory.vms, jobs, known)
 
     def last(job: str) -> DoneImage | None:
-        record = ledger.last_image(job)
+        # Of a VM never taken up there is no image: asking for each of thousands takes seconds.
+        record = ledger.last_image(job) if job in known else None
         if record is None:
             return None
         image = ImageView(record.reference, record.digest, record.size, record.published)
