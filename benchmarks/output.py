@@ -10,13 +10,17 @@ from rich.table import Table
 
 
 def show(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], figures: Mapping[str, float]
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    figures: Mapping[str, float | None],
 ) -> None:
-    """Print the table and the figures."""
+    """Print the table and the figures; a figure is None when this machine cannot measure it."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
+    print(json.dumps(rounded))
