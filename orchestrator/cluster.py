@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import dask.config
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, get_worker
 from distributed.client import ClosedClientError
+from distributed.utils import sync
 
 from orchestrator import logs
 from orchestrator.errors import ConnectError
@@ -289,7 +289,8 @@ class Cluster:
         self._desk.run_all_apart()
 
     async def _discard(self, worker: str, job: str, attempt: int) -> None:
-        await self._client.run(_discard, self._scratch, job, attempt, workers=[worker], on_error="ignore")
+        order = (self._scratch, self._desk.id, job, attempt)
+        await self._client.run(_discard, *order, workers=[worker], on_error="ignore")
 
 
 @contextmanager
@@ -302,7 +303,7 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
     with ExitStack() as stack:
         client, folder = stack.enter_context(_scheduler(settings))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
-        address = stack.enter_context(_resident_worker(client, settings, folder))
+        address = stack.enter_context(_resident_worker(client, desk.id, settings, folder))
         cluster = Cluster(client, desk, address, settings, listener)
         try:
             yield cluster
@@ -407,12 +408,12 @@ def _client(target: Any, timeout: float) -> Iterator[Client]:
 
 
 @contextmanager
-def _resident_worker(client: Client, settings: ClusterSettings, folder: str) -> Iterator[str]:
+def _resident_worker(client: Client, name: str, settings: ClusterSettings, folder: str) -> Iterator[str]:
     async def start() -> Worker:
         return await Worker(
             client.scheduler.address,
             nthreads=settings.resident_threads,
-            name=f"orchestrate-{uuid4().hex[:8]}",
+            name=name,
             resources={VCENTER: settings.resident_threads},
             memory_limit=0,
             local_directory=folder,
@@ -473,7 +474,9 @@ def _run_stage(stage: WorkerStage, order: Any, key: TaskKey, topic: str, scratch
 
     with logs.about(key.subject):
         try:
-            with _bench(scratch).working(key.job, key.attempt, send) as work:
+            bench = _bench(scratch)
+            _forget_dead_runs(worker, bench, topic)
+            with bench.working(topic, key.job, key.attempt, send) as work:
                 return stage(order, work)
         except Exception as error:
             return failure_of(error)
@@ -486,8 +489,28 @@ def _stop_profiler(worker: Worker) -> None:
         worker.loop.add_callback(profiler.stop)
 
 
-def _discard(scratch: str, job: str, attempt: int) -> None:
-    _bench(scratch).discard(job, attempt)
+def _forget_dead_runs(worker: Worker, bench: Bench, own: str) -> None:
+    """Workers of a shared scheduler outlive runs; one that was killed has not cleaned up here.
+
+    A run is alive while its resident worker is, which bears its desk's name.
+    """
+    others = bench.runs() - {own}
+    if not others:
+        return
+    try:
+        identity = sync(
+            worker.loop, worker.scheduler.identity, n_workers=-1, callback_timeout=_RESULT_SECONDS
+        )
+    except OSError as error:  # the next stage asks again
+        log.info("the scheduler does not say which runs are at work: %s", error)
+        return
+    alive = {str(found["name"]) for found in identity["workers"].values()}
+    for run in others - alive:
+        bench.forget(run)
+
+
+def _discard(scratch: str, run: str, job: str, attempt: int) -> None:
+    _bench(scratch).discard(run, job, attempt)
 
 
 @cache

@@ -37,20 +37,24 @@ class Scratch:
         except OSError as error:
             raise ScratchFullError(f"no scratch folder can be made in {root}: {error}") from error
 
-    def attempt(self, job: str, attempt: int) -> Path:
+    def attempt(self, run: str, job: str, attempt: int) -> Path:
         """The folder of an attempt, made when it is not there. Its disks are only this user's to read."""
-        folder = self.path / job / str(attempt)
+        folder = self.path / run / job / str(attempt)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def discard(self, job: str, attempt: int) -> None:
+    def discard(self, run: str, job: str, attempt: int) -> None:
         """Remove what the job's attempts up to this one left."""
-        folder = self.path / job
+        folder = self.path / run / job
         for found in list(folder.iterdir()) if folder.is_dir() else []:
             if int(found.name) <= attempt:
                 shutil.rmtree(found, ignore_errors=True)
         with suppress(OSError):  # a later attempt may be there
             folder.rmdir()
+
+    def forget(self, run: str) -> None:
+        """Remove everything of a run."""
+        shutil.rmtree(self.path / run, ignore_errors=True)
 
     def close(self) -> None:
         """Remove everything and give the lock up."""

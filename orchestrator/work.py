@@ -20,6 +20,7 @@ REPORT_SECONDS = 1.0
 class Work:
     """One stage at work on one attempt. Thread-safe."""
 
+    run: str
     job: str
     attempt: int
     scratch: Path
@@ -65,22 +66,27 @@ class Work:
 
 
 class Bench:
-    """All the work of one worker process."""
+    """All the work of one worker process, which may outlive the runs that it works for.
+
+    A job has the same name in every run, and each counts attempts from 1: so a run's name goes with it.
+    """
 
     def __init__(self, scratch: Scratch) -> None:
         self.scratch = scratch
         self._lock = threading.Lock()
         self._working: set[Work] = set()
-        self._unwanted: dict[str, int] = {}
-        """By job, the last attempt that is not wanted any more."""
+        self._unwanted: dict[str, dict[str, int]] = {}
+        """By run and job, the last attempt that is not wanted any more."""
 
     @contextmanager
-    def working(self, job: str, attempt: int, send: Callable[[Mapping[str, int]], None]) -> Iterator[Work]:
+    def working(
+        self, run: str, job: str, attempt: int, send: Callable[[Mapping[str, int]], None]
+    ) -> Iterator[Work]:
         """One stage, from its beginning to its end; its last counts are sent, its folder kept or removed.
 
         Raises ``StoppedError`` when its attempt was given up before it came here.
         """
-        work = self._begin(job, attempt, send)
+        work = self._begin(run, job, attempt, send)
         try:
             work.check()
             yield work
@@ -88,10 +94,10 @@ class Bench:
         finally:
             self._end(work)
 
-    def _begin(self, job: str, attempt: int, send: Callable[[Mapping[str, int]], None]) -> Work:
-        work = Work(job, attempt, self.scratch.attempt(job, attempt), send)
+    def _begin(self, run: str, job: str, attempt: int, send: Callable[[Mapping[str, int]], None]) -> Work:
+        work = Work(run, job, attempt, self.scratch.attempt(run, job, attempt), send)
         with self._lock:
-            if attempt <= self._unwanted.get(job, 0):
+            if attempt <= self._unwanted.setdefault(run, {}).get(job, 0):
                 work.stop()
             self._working.add(work)
         return work
@@ -99,16 +105,36 @@ class Bench:
     def _end(self, work: Work) -> None:
         with self._lock:
             self._working.discard(work)
-            keep = work.keep and work.attempt > self._unwanted.get(work.job, 0)
+            unwanted = self._unwanted.get(work.run, {work.job: work.attempt})
+            keep = work.keep and work.attempt > unwanted.get(work.job, 0)
         if not keep:
-            self.scratch.discard(work.job, work.attempt)
+            self.scratch.discard(work.run, work.job, work.attempt)
 
-    def discard(self, job: str, attempt: int) -> None:
+    def discard(self, run: str, job: str, attempt: int) -> None:
         """Stop the job's attempts up to this one, and remove what they left."""
         with self._lock:
-            self._unwanted[job] = max(attempt, self._unwanted.get(job, 0))
-            busy = [work for work in self._working if work.job == job and work.attempt <= attempt]
+            unwanted = self._unwanted.setdefault(run, {})
+            unwanted[job] = max(attempt, unwanted.get(job, 0))
+            busy = [
+                work
+                for work in self._working
+                if (work.run, work.job) == (run, job) and work.attempt <= attempt
+            ]
             for work in busy:
                 work.stop()
         if not busy:  # else the stage removes its folder when it has stopped
-            self.scratch.discard(job, attempt)
+            self.scratch.discard(run, job, attempt)
+
+    def runs(self) -> frozenset[str]:
+        """The runs that have worked here and are not forgotten."""
+        with self._lock:
+            return frozenset(self._unwanted)
+
+    def forget(self, run: str) -> None:
+        """Stop everything of a run that is over, and remove what it left."""
+        with self._lock:
+            self._unwanted.pop(run, None)
+            for work in self._working:
+                if work.run == run:
+                    work.stop()
+        self.scratch.forget(run)

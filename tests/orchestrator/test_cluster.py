@@ -215,7 +215,7 @@ def test_an_abandoned_stage_stops_cleans_up_and_is_not_heard_of(
     running.wait_for(Progressed, lambda event: event.job == task.job and event.counts["received"] > 1)
     running.cluster.abandon(worker, task.job, 1)
     until(stopped.exists)
-    until(lambda: not list(scratch.glob(f"*/{task.job}")))
+    until(lambda: not list(scratch.glob(f"*/*/{task.job}")))
     after = key()
     running.cluster.submit(after, worker, stages.give, 1)
     running.outcome(after)
@@ -284,7 +284,7 @@ def test_a_frozen_worker_is_lost_and_cleans_up_once_it_is_heard_of_again(tmp_pat
                 os.kill(pid, signal.SIGCONT)
             until(lambda: look_until(running, WorkerJoined(worker, 1)), PATIENCE)
             until(stopped.exists)
-            until(lambda: not list(scratch.glob(f"*/{task.job}")))
+            until(lambda: not list(scratch.glob(f"*/*/{task.job}")))
 
 
 def test_a_scheduler_that_is_not_there_is_named() -> None:

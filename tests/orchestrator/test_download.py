@@ -111,7 +111,7 @@ def colons(digits: str) -> str:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
-    return Work("job", 1, tmp_path, lambda counts: None)
+    return Work("run", "job", 1, tmp_path, lambda counts: None)
 
 
 def test_a_disk_arrives_as_it_was_sent_with_its_holes(host: Host, work: Work) -> None:
@@ -126,7 +126,7 @@ def test_a_disk_arrives_as_it_was_sent_with_its_holes(host: Host, work: Work) ->
 
 def test_several_disks_keep_their_order_and_report_together(host: Host, tmp_path: Path) -> None:
     sent: list[int] = []
-    work = Work("job", 1, tmp_path, lambda counts: sent.append(counts["received"]))
+    work = Work("run", "job", 1, tmp_path, lambda counts: sent.append(counts["received"]))
     result = download(DownloadOrder(tuple(host.disk(f"d{n}.vmdk") for n in range(3))), work)
     work.flush()
     assert [Path(source.path).name for source in result.disks if isinstance(source, RawFile)] == [
