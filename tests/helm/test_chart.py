@@ -10,9 +10,11 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from distributed.cli import dask_scheduler, dask_worker
 
 from converters import process
 from deploy.demo.helm import helm
+from orchestrator.cli.app import app
 from orchestrator.settings import Settings, declaration
 
 CHART = Path(__file__).parents[2] / "helm"
@@ -118,6 +120,18 @@ def test_the_configuration_holds_settings_that_exist(program: Path) -> None:
     for key in yaml.safe_load(config):
         field = Settings.model_fields[key.replace("-", "_")]
         assert not declaration(field).secret
+
+
+def test_programs_take_the_containers_words(program: Path) -> None:
+    commands = {"scheduler": dask_scheduler.main, "worker": dask_worker.main, "orchestrate": app}
+    seen = set()
+    for _, container in containers(render(program, NEEDED)):
+        parameters = commands[container["name"]].params
+        known = {word for parameter in parameters for word in (*parameter.opts, *parameter.secondary_opts)}
+        flags = {word.partition("=")[0] for word in container["args"] if word.startswith("--")}
+        assert flags <= known
+        seen.add(container["name"])
+    assert seen == set(commands)
 
 
 @pytest.mark.parametrize(
