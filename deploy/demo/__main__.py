@@ -90,8 +90,11 @@ def convert(services: Services) -> int:
 
 def show(services: Services) -> bool:
     """Say what is left in vCenter, start an image, and say where to look; False when there is no image."""
-    left = [snapshot for snapshot in services.vcenter.snapshots() if snapshot.name != scenario.BY_HAND]
-    print(f"\nIn vCenter: {len(left)} snapshots left, {len(services.vcenter.leases().open)} leases open.")
+    snapshots = [snapshot.name for snapshot in services.vcenter.snapshots()]
+    left = len(snapshots) - snapshots.count(scenario.BY_HAND)
+    print(f"\nIn vCenter: {left} snapshots left, {len(services.vcenter.leases().open)} leases open.", end=" ")
+    print(f"What somebody made by hand is still there: {snapshots.count(scenario.BY_HAND)} snapshot.")
+    print(f"That VM {scenario.BROKEN} failed is meant: its disk is noise.")
     jobs = json.loads((OUTPUT / "report.json").read_text())["run"]["jobs"]
     image = next((job["image"] for job in jobs if job["vm"] == scenario.SHOWN and job["image"]), None)
     if image is None:
@@ -103,7 +106,7 @@ def show(services: Services) -> bool:
     print(f"    for machines    {OUTPUT}/report.json")
     for compose in sorted(OUTPUT.rglob("*.compose.yaml")):
         print(f"    compose file    {compose}")
-    print("    your vCenter    README.md, “Quick start”; begin with --dry-run")
+    print("    your vCenter    README.md, “Against your vCenter”; begin with orchestrate check")
     return True
 
 

@@ -12,6 +12,9 @@ DATACENTER = "DC0"
 SHOWN = "web"
 """The VM whose image the demo starts."""
 
+BROKEN = "broken"
+"""The VM that cannot be converted."""
+
 BY_HAND = "before the upgrade"
 """A snapshot that somebody else made."""
 
@@ -57,7 +60,7 @@ def fleet(say: Callable[[str], None]) -> Fleet:
             guest_full_name="Microsoft Windows Server 2019 (64-bit)",
         ),
         Machine("golden-image", folders=("shop",), disks=web, power="poweredOff", template=True),
-        Machine("broken", folders=("old",), disks=make("broken: noise", guests.garbage), tools_running=False),
+        Machine(BROKEN, folders=("old",), disks=make("broken: noise", guests.garbage), tools_running=False),
     )
     hosts = (Host("esx-1.example.com", 2400), Host("esx-2.example.com", 2400))
     return Fleet((Datacenter(DATACENTER, clusters=(Cluster("cluster", hosts=hosts),), vms=vms),))
