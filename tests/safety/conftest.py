@@ -1,4 +1,4 @@
-"""What the tests of one module share: a vCenter with three VMs, a registry, and the images of a quiet run."""
+"""What these tests share: a vCenter with three VMs, a registry, and the images of a quiet run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BIG = 6 << 20
 """Bytes that do not compress: enough to be met in the middle of a download or a push."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def vcenter() -> Iterator[Simulator]:
-    """A vCenter of the module's own."""
+    """A vCenter of these tests' own."""
     vm, snapshot = BY_HAND
     machines = (
         Machine(
@@ -36,21 +36,21 @@ def vcenter() -> Iterator[Simulator]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def images() -> Iterator[Registry]:
-    """A registry of the module's own."""
+    """A registry of these tests' own."""
     with registry() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def link(images: Registry) -> Iterator[Link]:
     """The way to it."""
     with linked(images.address) as between:
         yield between
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def undisturbed(
     vcenter: Simulator, images: Registry, link: Link, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, str]:

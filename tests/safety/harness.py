@@ -199,20 +199,13 @@ class Site:
         self.assert_whole()
 
     def assert_whole(self) -> None:
-        """Every tag of every repository names a manifest all of whose blobs are there."""
+        """Every tag of every repository names a manifest all of whose blobs are there, with their content."""
         with self._registry() as registry:
-            for repository in self._repositories():
-                for tag in registry.get(f"/v2/{repository}/tags/list").json().get("tags") or ():
-                    answer = registry.get(f"/v2/{repository}/manifests/{tag}")
-                    assert answer.status_code == httpx.codes.OK, answer.text
-                    manifest = answer.json()
-                    for blob in (manifest["config"], *manifest["layers"]):
-                        with registry.stream("GET", f"/v2/{repository}/blobs/{blob['digest']}") as content:
-                            digest, size = hashlib.sha256(), 0
-                            for piece in content.iter_raw():
-                                digest.update(piece)
-                                size += len(piece)
-                        assert (f"sha256:{digest.hexdigest()}", size) == (blob["digest"], blob["size"])
+            for repository, manifest in self._manifests(registry):
+                for blob in (manifest["config"], *manifest["layers"]):
+                    content = registry.get(f"/v2/{repository}/blobs/{blob['digest']}").content
+                    digest = hashlib.sha256(content).hexdigest()
+                    assert (f"sha256:{digest}", len(content)) == (blob["digest"], blob["size"])
 
     def tagged(self) -> dict[str, str]:
         """The digests of what is tagged, by repository below the prefix."""
@@ -223,6 +216,22 @@ class Site:
             for name, answer in answers.items()
             if answer.is_success
         }
+
+    def layer_sizes(self) -> list[int]:
+        """Bytes of every layer of what is tagged, as the registry stores them."""
+        with self._registry() as registry:
+            return [
+                int(registry.head(f"/v2/{repository}/blobs/{layer['digest']}").headers["Content-Length"])
+                for repository, manifest in self._manifests(registry)
+                for layer in manifest["layers"]
+            ]
+
+    def _manifests(self, registry: httpx.Client) -> Iterator[tuple[str, Any]]:
+        for repository in self._repositories():
+            for tag in registry.get(f"/v2/{repository}/tags/list").json().get("tags") or ():
+                answer = registry.get(f"/v2/{repository}/manifests/{tag}")
+                assert answer.status_code == httpx.codes.OK, answer.text
+                yield repository, answer.json()
 
     def _leases(self) -> tuple[Any, ...]:
         return self.simulator.leases().open

@@ -55,14 +55,14 @@ def test_a_killed_child_costs_an_attempt(
     victim: str,
     says: tuple[str, str],
 ) -> None:
-    with site.converting("--workers", "1", "--include", "big") as command:
+    with site.converting("--workers", "1") as command:
         reach(site)
         kill(site.process(victim))
         site.undisturb()
         assert command.wait() == ExitCode.OK, command.said
-    big = site.report()["big"]
-    assert errors(big) == [says]
-    assert digests(site.convert("--workers", "1")) == site.tagged() == undisturbed
+    jobs = site.report()
+    assert errors(jobs["big"]) == [says]
+    assert digests(jobs) == site.tagged() == undisturbed
 
 
 def test_a_frozen_worker_is_killed_and_the_vm_tried_again(site: Site, undisturbed: Mapping[str, str]) -> None:
