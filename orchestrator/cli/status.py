@@ -38,7 +38,9 @@ def status(ctx: click.Context, /, everything: bool, **parameters: Any) -> int:
         alive = run.run in ledger.live_runs()
     state = run.outcome or ("at work" if alive else "died: run the same command again to continue")
     console.print(Text(f"run {run.run} of {run.datacenter}, {_moment(run.started)}: {state}"))
-    console.print(_jobs_table(jobs, everything))
+    table = _jobs_table(jobs, everything)
+    if table.row_count:
+        console.print(table)
     counts = Counter(job.state.value for job in jobs)
     click.echo(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no VM yet")
     for snapshot in snapshots:

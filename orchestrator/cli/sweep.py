@@ -35,7 +35,9 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
     settings = settings_from(ctx, parameters)
     logs.configure(settings.log_format is LogFormat.JSON, Console(stderr=True))
     swept = _sweep(settings)
-    Console().print(_table(swept))
+    table = _table(swept)
+    if table.row_count:
+        Console().print(table)
     click.echo(
         f"{text.plural(len(swept.removed), 'snapshot')} removed, {len(swept.failed)} could not be, "
         f"{len(swept.left_alone)} left alone"
