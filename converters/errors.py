@@ -34,7 +34,7 @@ class DiskError(ConvertError):
     """A disk cannot be read: missing, truncated, or not what its format says."""
 
     kind = "disk"
-    default_hint = "check the file with `qemu-img check`"
+    default_hint = "check the disk where it came from; `qemu-img check` checks a file"
 
 
 class UnsupportedError(ConvertError):

@@ -107,7 +107,9 @@ class VolumeOpener:
             return opened
         reasons = "; ".join(f"{engine}: {reason}" for engine, reason in decision.passed)
         message = f"{describe(place)} ({need.type or 'unknown content'}) cannot be read: {reasons}"
-        raise FilesystemError(message) if tried else UnsupportedError(message, "switch its engine on")
+        if tried:
+            raise FilesystemError(message)
+        raise UnsupportedError(message, "allow the engine that reads it: --engines")
 
     def _look(self, place: Place) -> tuple[Need, dict[Engine, str]]:
         """What the volume needs, and what the look itself already ruled out."""

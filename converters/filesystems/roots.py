@@ -20,7 +20,7 @@ LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
 _IDENTITY = (b"etc/fstab", b"etc/os-release", b"usr/lib/os-release")
 _PROGRAMS = (b"bin", b"usr")
 _FSTAB_LIMIT = 1 << 20
-_HINT = "say which with --root DISK:PARTITION"
+_HINT = "say which: `orchestrate convert DISK… --root DISK:PARTITION`, with all disks of the guest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +147,9 @@ class _Search:
         if "crypto_LUKS" in kinds:
             return UnsupportedError(message, "an encrypted guest can only be converted after it is decrypted")
         if kinds & {*ASSEMBLED} and not self._opener.uses_appliance:
-            return UnsupportedError(message, "switch on the engine guestfs, which reads logical volumes")
-        return NoLinuxError(message, "give all disks of the guest")
+            return UnsupportedError(
+                message, "allow the engine guestfs, which reads logical volumes: --engines"
+            )
+        return NoLinuxError(
+            message, "if another disk holds the root, it is needed too; else there is nothing to convert"
+        )

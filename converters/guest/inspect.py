@@ -35,7 +35,7 @@ def inspect(fs: Filesystem) -> GuestFacts:
     if not files.is_directory("/etc") and not files.is_directory("/usr"):
         raise NoLinuxError(
             "the file system has neither /etc nor /usr, so it is not the root of a Linux system",
-            "name the volume that is",
+            "if another volume is, say which: `orchestrate convert DISK… --root DISK:PARTITION`",
         )
     release = read_release(files)
     if release is None:

@@ -56,7 +56,7 @@ def tar_stream(
                 size = f"{entry.size} bytes, holes included"
                 raise UnsupportedError(
                     f"{_text(entry.path)} has {size}; the limit is {largest_file}",
-                    "exclude the file, or raise the limit on the size of one file",
+                    "move what it holds to a disk of its own, or delete it: no image carries so large a file",
                 )
             yield from _content(entry, read(entry))
             yield PADDING[entry.size % BLOCK]

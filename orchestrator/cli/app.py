@@ -17,7 +17,7 @@ VERBS = {
     "check": "Find out whether a run would get all it needs.",
     "convert": "Convert one machine from its disk images.",
     "status": "Show the last run as the ledger has it.",
-    "sweep": "Remove the snapshots that ended runs left in vCenter.",
+    "sweep": "Remove the snapshots that ended runs of this ledger left in vCenter.",
 }
 """What ``--help`` says of each; the verb is the function of that name in the module of that name."""
 
@@ -48,8 +48,9 @@ class Verbs(SectionedGroup):
     context_settings=CONTEXT,
     subcommand_metavar="[VERB …]",
     epilog="Each setting is also an environment variable (ORCHESTRATE_ and its name in capitals, unless "
-    "another is given above) and a key of the YAML file given with --config; --no- before a switch's name "
-    "switches it off. Passwords come from GOVC_PASSWORD, from ORCHESTRATE_REGISTRY_PASSWORD, or from files. "
+    "another is given above) and a key of the YAML file given with --config; a switch has a twin that "
+    "switches it off, such as --no-dry-run. Passwords come from GOVC_PASSWORD, from "
+    "ORCHESTRATE_REGISTRY_PASSWORD, or from files. "
     "Exit status: 0 all converted, 1 some failed, 2 nothing matched, 3 cannot connect, 64 usage, "
     "130 interrupted.",
 )

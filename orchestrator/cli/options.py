@@ -92,6 +92,7 @@ def settings_from(ctx: click.Context, parameters: dict[str, Any]) -> Settings:
         for name, value in parameters.items()
         if name in Settings.model_fields and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
+    _take_url(ctx, str(values.get("vcenter", "")))
     for name, field in Settings.model_fields.items():
         if declaration(field).secret:
             values[name] = take_secret(environment_name(name))
@@ -100,6 +101,22 @@ def settings_from(ctx: click.Context, parameters: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{_origin(ctx, str(first['loc'][0]))}: {first['msg']}") from None
+
+
+def _take_url(ctx: click.Context, url: str) -> None:
+    """``https://user:password@host/sdk`` is for the environment, and leaves it as a password does.
+
+    Raises:
+        UsageError: it stands on the command line or in a file, where others can read it.
+    """
+    if ":" not in url.partition("://")[2].rpartition("@")[0]:
+        return
+    if ctx.get_parameter_source("vcenter") is not ParameterSource.ENVIRONMENT:
+        raise UsageError(
+            f"{_origin(ctx, 'vcenter')} holds a password, which others can read there",
+            "use GOVC_PASSWORD or --password-file",
+        )
+    take_secret(environment_name("vcenter"))
 
 
 def take_secret(variable: str) -> SecretStr:

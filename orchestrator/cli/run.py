@@ -28,7 +28,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.ledger.engine import default_location
 from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
 from orchestrator.loop import Patience
-from orchestrator.report import document, live, metrics
+from orchestrator.report import document, live, metrics, text
 from orchestrator.run import Run, RunConfig
 from orchestrator.settings import LogFormat, Settings
 from orchestrator.vsphere.client import VCenter
@@ -159,6 +159,10 @@ def tell(view: RunView, page: Path, console: Console) -> None:
     for note in view.notes:
         console.print(Text(note))
     click.echo(document.headline(view))
+    if before := sum(job.state is JobState.DONE and not job.stages for job in view.jobs):
+        click.echo(
+            f"{text.plural(before, 'VM')} by an earlier run, unchanged since; --refresh converts again"
+        )
     click.echo(f"report: {page}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -78,10 +79,13 @@ def create(
         return snapshot_tree.reference(made, name, note)
 
 
-def remove(session: Session, snapshot: SnapshotRef, pace: float = PACE) -> Removal:
+def remove(
+    session: Session, snapshot: SnapshotRef, pace: float = PACE, patience: float = math.inf
+) -> Removal:
     """Remove our snapshot, and consolidate the disks when vCenter says that they need it.
 
-    Waits for what holds the VM, however long; a vCenter that cannot be reached for about an hour ends it.
+    Waits ``patience`` seconds for what else holds the VM, and for a removal that has begun however long it
+    takes; a vCenter that cannot be reached for about an hour ends it.
     """
     marker = parse_marker(snapshot.description)
     subject = f"snapshot {snapshot.name} of {snapshot.vm_name or snapshot.vm}"
@@ -93,12 +97,12 @@ def remove(session: Session, snapshot: SnapshotRef, pace: float = PACE) -> Remov
     with _removal_errors(
         f"{subject} is not removed", "remove it in the vSphere client, or with `orchestrate sweep`"
     ):
-        gone = _patiently(lambda: _remove_once(session, snapshot.vm, marker), pace)
+        gone = _patiently(lambda: _remove_once(session, snapshot.vm, marker), pace, patience)
     with _removal_errors(
         f"{subject} is removed, and the VM's disks still need consolidation",
         "consolidate them in the vSphere client (Snapshots > Consolidate)",
     ):
-        mended = _patiently(lambda: _consolidate_once(session, snapshot.vm), pace)
+        mended = _patiently(lambda: _consolidate_once(session, snapshot.vm), pace, patience)
     return Removal(gone, mended, time.monotonic() - begun)
 
 
@@ -170,7 +174,7 @@ def _quiesce(row: Row, name: str, policy: QuiescePolicy) -> tuple[bool, str]:
         case QuiescePolicy.REQUIRE:
             raise QuiesceError(
                 f"{name} cannot be quiesced: VMware Tools do not run",
-                "start open-vm-tools in the guest, power it off, or allow crash-consistent snapshots",
+                "start open-vm-tools in the guest, power it off, or use --quiesce prefer",
             )
         case QuiescePolicy.PREFER:
             return False, "crash-consistent: VMware Tools do not run"
@@ -224,20 +228,20 @@ def _consolidate_once(session: Session, vm: str) -> bool:
     return True
 
 
-def _patiently(action: Callable[[], T], pace: float) -> T:
-    """Repeat ``action`` for as long as something else holds the VM."""
+def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
+    """Repeat ``action`` while something else holds the VM, for ``patience`` seconds at most."""
     unreachable = 0
 
     def lasts_too_long(state: tenacity.RetryCallState) -> bool:
         nonlocal unreachable
         failed = state.outcome.exception() if state.outcome else None
         unreachable = unreachable + 1 if isinstance(failed, UnreachableError) else 0
-        return unreachable >= _UNREACHABLE
+        return unreachable >= _UNREACHABLE or (state.seconds_since_start or 0.0) >= patience
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError)),
         stop=lasts_too_long,
-        wait=tenacity.wait_exponential(multiplier=pace, max=_SLOWEST),
+        wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
         before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
         reraise=True,
     )(action)

@@ -182,7 +182,8 @@ class StreamDecoder:
         capacity = self._expected if header is None else header.capacity * SECTOR
         if capacity is not None and capacity > self._largest:
             raise DiskError(
-                f"a disk of {capacity} bytes, where at most {self._largest} are allowed", "raise the limit"
+                f"a disk of {capacity} bytes, where at most {self._largest} are allowed",
+                "vSphere makes no disk larger than 62 TiB: what arrived is damaged",
             )
         if header is None:
             self._body = _PlainBody(self._scratch, self._expected or self._largest)

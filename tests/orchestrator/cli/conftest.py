@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -118,12 +119,15 @@ def orchestrate(
 def start(environment: Mapping[str, str]) -> Start:
     """Starts the command as a process of its own; ends it when the block ends."""
 
-    def run(*arguments: str, **variables: str) -> AbstractContextManager[process.Running]:
+    def run(
+        *arguments: str, stdout: IO[bytes] | None = None, **variables: str
+    ) -> AbstractContextManager[process.Running]:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return process.running(
             [sys.executable, "-m", "orchestrator", *arguments],
             env={**inherited, **environment, **variables},
             cwd=str(Path(__file__).parents[3]),
+            stdout=stdout,
             patience=30.0,
         )
 

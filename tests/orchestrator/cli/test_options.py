@@ -79,6 +79,29 @@ def test_the_password_leaves_the_environment_and_every_repr(
     assert "hunter2" not in repr(settings) + str(settings.model_dump())
 
 
+def test_a_url_with_a_password_leaves_the_environment(parse: Parse) -> None:
+    import os
+
+    url = "https://reader:hunter2@vc.example/sdk"
+    assert parse(env={"GOVC_URL": url}).vcenter == url
+    assert "GOVC_URL" not in os.environ
+    parse(env={"GOVC_URL": "https://vc.example/sdk"})
+    assert "GOVC_URL" in os.environ
+
+
+@pytest.mark.parametrize("place", ["flag", "file"])
+def test_a_url_with_a_password_is_refused_where_others_read_it(
+    parse: Parse, tmp_path: Path, place: str
+) -> None:
+    url = "https://reader:hunter2@vc.example/sdk"
+    config = tmp_path / "c.yaml"
+    config.write_text(f"vcenter: {url}\n")
+    arguments = ("--vcenter", url) if place == "flag" else ("--config", str(config))
+    with pytest.raises(UsageError, match="holds a password") as caught:
+        parse(*arguments)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_secrets_come_from_files_without_the_line_end(parse: Parse, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("hunter2\n")
