@@ -63,6 +63,8 @@ class Patience:
     worker: float = 600.0
     """For a first worker, or for another when all are gone."""
     heartbeat: float = HEARTBEAT_SECONDS
+    sweep: float = 30.0
+    """For what else holds a VM with a snapshot of an earlier run: the other VMs must not wait for it."""
 
 
 @dataclass(slots=True)

@@ -112,7 +112,7 @@ class Run:
                 self._require_privileges(surveyed)
                 self._board.enlist(run, self._config.settings)
                 outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
-                if swept.failed or swept.unseen:
+                if outcome == "done" and (swept.failed or swept.unseen):
                     # What was in the way, such as a dead run's lease, may have ended meanwhile, and what a
                     # dead run asked for last may have been made only after the first sweep.
                     swept = self._sweep(inventory, run)
@@ -128,7 +128,8 @@ class Run:
 
     def _sweep(self, inventory: Inventory, run: RunLedger) -> Swept:
         """Remove what earlier runs left."""
-        swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id)
+        patience = self._config.patience.sweep
+        swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id, patience)
         self._board.swept += len(swept.removed)
         return swept
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -54,9 +55,10 @@ class VCenterApi(Protocol):
         """
         ...
 
-    def remove_snapshot(self, snapshot: SnapshotRef) -> Removal:
+    def remove_snapshot(self, snapshot: SnapshotRef, patience: float = math.inf) -> Removal:
         """Remove the snapshot and consolidate the VM's disks if that is needed; waits as long as it takes.
 
+        ``patience`` is how many seconds to wait for what else holds the VM, before it is begun.
         Children and other snapshots stay. A snapshot that is gone already counts as removed.
         Raises ``RemovalError``; also when the snapshot does not hold our marker.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
@@ -90,9 +91,9 @@ class VCenter:
         """The job's snapshot, made or found."""
         return snapshots.create(self._session, vm, marker, quiesce, self._limits)
 
-    def remove_snapshot(self, snapshot: SnapshotRef) -> Removal:
+    def remove_snapshot(self, snapshot: SnapshotRef, patience: float = math.inf) -> Removal:
         """Remove it, and consolidate."""
-        return snapshots.remove(self._session, snapshot)
+        return snapshots.remove(self._session, snapshot, patience=patience)
 
     def own_snapshots(self, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
         """Every snapshot with a marker of this product."""

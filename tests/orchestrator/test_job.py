@@ -16,7 +16,7 @@ from converters.disks import RawFile
 from converters.outputs.base import Output
 from deploy.demo import guests
 from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine
-from deploy.demo.simulator import Simulator
+from deploy.demo.simulator import Rule, Simulator
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded
 from orchestrator.errors import WorkerLostError
@@ -157,6 +157,24 @@ def test_a_sweep_spares_live_runs_and_other_ledgers(
         assert sweep(vcenter, other).left_alone == (made,)
     assert sweep(vcenter, ledger, "DC0").removed == (made,)
     assert ledger.open_snapshots() == ()
+
+
+def test_a_sweep_does_not_wait_for_ever_for_what_holds_a_vm(
+    control: Control,
+    vcenter: VCenter,
+    ledger: Ledger,
+    run: RunLedger,
+    web: VirtualMachine,
+    simulator: Simulator,
+) -> None:
+    run.snapshot_intended(JOB, web.moref, f"orchestrate-{JOB}")
+    made = control.snapshot(web.moref, JOB)
+    run.end("died")
+    simulator.inject(Rule("RemoveSnapshot_Task", fault="TaskInProgress"))
+    ((stays, why),) = sweep(vcenter, ledger, patience=0.2).failed
+    assert stays == made and "TaskInProgress" in why
+    simulator.reset()
+    assert sweep(vcenter, ledger, patience=0.2).removed == (made,)
 
 
 def test_a_sweep_closes_what_was_intended_and_never_made(
