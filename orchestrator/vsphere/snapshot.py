@@ -174,7 +174,7 @@ def _quiesce(row: Row, name: str, policy: QuiescePolicy) -> tuple[bool, str]:
         case QuiescePolicy.REQUIRE:
             raise QuiesceError(
                 f"{name} cannot be quiesced: VMware Tools do not run",
-                "start open-vm-tools in the guest, power it off, or allow crash-consistent snapshots",
+                "start open-vm-tools in the guest, power it off, or use --quiesce prefer",
             )
         case QuiescePolicy.PREFER:
             return False, "crash-consistent: VMware Tools do not run"
