@@ -117,6 +117,8 @@ class Settings:
     """Whether a lease says how many bytes a disk has on the wire."""
     thumbprint: str = "server"
     """``server``, ``none`` or ``wrong``: what device URLs pin."""
+    page_size: int = 0
+    """Objects that an answer of the property collector holds at most; 0: as many as the client asks for."""
     denied_privileges: tuple[str, ...] = ()
     """What the account lacks: queries say so, and calls that need them fail."""
 

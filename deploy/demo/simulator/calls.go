@@ -48,6 +48,12 @@ func (vc *vcenter) onCall(ctx *simulator.Context, method *simulator.Method) (mo.
 		return nil, vc.redirect(ctx, method) // our own in-process client
 	}
 	vc.calls.add(method.Name, method.This.Value)
+	if retrieve, ok := method.Body.(*types.RetrievePropertiesEx); ok {
+		limit := vc.currentSettings().PageSize
+		if asked := retrieve.Options.MaxObjects; limit > 0 && (asked == 0 || asked > limit) {
+			retrieve.Options.MaxObjects = limit // holds for the pages after the first, too
+		}
+	}
 	if r, ok := vc.rules.take("call", method.Name, vc.names(method.This)); ok {
 		time.Sleep(time.Duration(r.DelayMS) * time.Millisecond)
 		if r.Drop {

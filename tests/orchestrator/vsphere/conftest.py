@@ -79,6 +79,7 @@ def simulator(vcenter_simulator: Simulator) -> Iterator[Simulator]:
         "lease_initialize": 0.05,
         "wildcard_host": False,
         "thumbprint": "server",
+        "page_size": 0,
     }
     vcenter_simulator.change(**settings, denied_privileges=())
     vcenter_simulator.forget_calls()
