@@ -10,7 +10,7 @@ from pyVmomi import vim
 
 from orchestrator.vsphere import devices, names
 from orchestrator.vsphere.availability import availability
-from orchestrator.vsphere.properties import PAGE, Row, below, of
+from orchestrator.vsphere.properties import Row, below, inside, of, restarted, view
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.snapshot_tree import nodes as tree_nodes
 from orchestrator.vsphere.values import (
@@ -76,7 +76,7 @@ def datacenter_tree(session: Session) -> dict[str, names.Node]:
     return tree
 
 
-def read(session: Session, datacenter: str, page: int = PAGE) -> Inventory:
+def read(session: Session, datacenter: str) -> Inventory:
     """Everything of one datacenter but the VMs' disks; sorted by folder, name and moref.
 
     Raises ``NotFoundError`` for a datacenter that vCenter does not have.
@@ -85,8 +85,14 @@ def read(session: Session, datacenter: str, page: int = PAGE) -> Inventory:
     tree = datacenter_tree(session)
     moref, path = names.find_datacenter(tree, datacenter)
     root = session.managed(vim.Datacenter, moref)
-    around = Surroundings(tree, tree[moref].name, below(session, root, SURROUNDINGS, lambda row: row, page))
-    vms = below(session, root, VM, around.vm, page)
+
+    def attempt() -> tuple[Surroundings, list[VirtualMachine]]:
+        with view(session, root, [*SURROUNDINGS, *VM]) as found:
+            rows = inside(session, found, SURROUNDINGS, lambda row: row)
+            around = Surroundings(tree, tree[moref].name, rows)
+            return around, inside(session, found, VM, around.vm)
+
+    around, vms = restarted(session, attempt)
     return Inventory(
         datacenter=around.datacenter,
         datacenter_path=path,

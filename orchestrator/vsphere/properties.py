@@ -51,14 +51,19 @@ def below(session: Session, root: Any, paths: Paths, parse: Callable[[Row], T], 
     """
 
     def attempt() -> list[T]:
-        with _view(session, root, list(paths)) as view:
-            walk = vmodl.query.PropertyCollector.TraversalSpec(
-                path="view", type=vim.view.ContainerView, skip=False
-            )
-            start = vmodl.query.PropertyCollector.ObjectSpec(obj=view, skip=True, selectSet=[walk])
-            return [parse(row) for row in _rows(session, [start], paths, page)]
+        with view(session, root, list(paths)) as found:
+            return inside(session, found, paths, parse, page)
 
-    return _restarted(session, attempt)
+    return restarted(session, attempt)
+
+
+def inside(
+    session: Session, found: Any, paths: Paths, parse: Callable[[Row], T], page: int = PAGE
+) -> list[T]:
+    """As ``below``, of a ``view`` that holds the types in ``paths``; to be called in ``restarted``."""
+    walk = vmodl.query.PropertyCollector.TraversalSpec(path="view", type=vim.view.ContainerView, skip=False)
+    start = vmodl.query.PropertyCollector.ObjectSpec(obj=found, skip=True, selectSet=[walk])
+    return [parse(row) for row in _rows(session, [start], paths, page)]
 
 
 def of(
@@ -78,7 +83,7 @@ def of(
     for at in range(0, len(listed), page):
         batch = listed[at : at + page]
         attempt = functools.partial(_listed, session, batch, paths, page, items or {})
-        results += map(parse, _restarted(session, attempt))
+        results += map(parse, restarted(session, attempt))
     return results
 
 
@@ -105,7 +110,8 @@ class _SessionEnded(Exception):
     """The session ended while pages were read."""
 
 
-def _restarted(session: Session, attempt: Callable[[], T]) -> T:
+def restarted(session: Session, attempt: Callable[[], T]) -> T:
+    """What ``attempt`` gives, which is made again when the session has ended in it."""
     for _ in range(_RESTARTS):
         seen = session.generation
         try:
@@ -160,12 +166,13 @@ def _row(found: Found) -> Row | None:
 
 
 @contextlib.contextmanager
-def _view(session: Session, root: Any, kinds: list[Any]) -> Iterator[Any]:
+def view(session: Session, root: Any, kinds: list[Any]) -> Iterator[Any]:
+    """A ContainerView of the objects of these types below ``root``; destroyed at the end."""
     seen = session.generation
-    view = session.content.viewManager.CreateContainerView(root, kinds, True)
+    found = session.content.viewManager.CreateContainerView(root, kinds, True)
     try:
-        yield view
+        yield found
     finally:
         if session.generation == seen:
             with contextlib.suppress(*GONE):
-                view.DestroyView()
+                found.DestroyView()
