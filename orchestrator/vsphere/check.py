@@ -18,7 +18,8 @@ from orchestrator.vsphere.values import CheckResult, VirtualMachine
 
 SKEW_SECONDS = 60.0
 _SHOWN = 5
-_BATCH = 200
+_BATCH = 1000
+"""VMs whose privileges are asked for in a call; the answer has half a KiB for each."""
 
 
 @dataclass(frozen=True, slots=True)
