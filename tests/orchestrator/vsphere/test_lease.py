@@ -187,7 +187,7 @@ def test_faults_of_opening(vcenter: VCenter, taken: SnapshotRef, simulator: Simu
 def test_progress_survives_a_vcenter_that_is_away_for_a_moment(
     vcenter: VCenter, taken: SnapshotRef, simulator: Simulator
 ) -> None:
-    simulator.change(lease_timeout=3)
+    simulator.change(lease_timeout=6)  # a report after 2, and two waits of up to 1.4
     opened = vcenter.open_lease(taken)
     simulator.inject(Rule("HttpNfcLeaseProgress", drop=True, count=2))
     assert eventually(lambda: simulator.leases().open[0].reports >= 1)
