@@ -108,7 +108,14 @@ func (r *replacements) HasPrivilegeOnEntities(req *types.HasPrivilegeOnEntities)
 	}
 }
 
-func (r *replacements) HasUserPrivilegeOnEntities(req *types.HasUserPrivilegeOnEntities) soap.HasFault {
+func (r *replacements) HasUserPrivilegeOnEntities(ctx *simulator.Context, req *types.HasUserPrivilegeOnEntities) soap.HasFault {
+	for _, entity := range req.Entities {
+		if ctx.Map.Get(entity) == nil {
+			return &methods.HasUserPrivilegeOnEntitiesBody{
+				Fault_: simulator.Fault("", &types.ManagedObjectNotFound{Obj: entity}),
+			}
+		}
+	}
 	return &methods.HasUserPrivilegeOnEntitiesBody{
 		Res: &types.HasUserPrivilegeOnEntitiesResponse{Returnval: r.granted(req.Entities, req.PrivId)},
 	}
