@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from converters.guest.facts import GuestFacts
 from converters.image.config import (
@@ -27,28 +26,32 @@ X86 = "amd64"
 
 def convert(
     request: Request,
+    reader: Reader,
     output: Output,
-    scratch: Path,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Converted:
     """Convert one guest and put the image's blobs into ``output``; nothing is published yet.
 
-    The same disks give the same digests. ``on_progress`` is called often, from this thread.
+    The same disks give the same digests.
+
+    Args:
+        reader: of the request's disks, entered. Who enters it before the output is made ready wins the time
+            that its process takes to start and to look at the disks.
+        on_progress: called often, from this thread.
 
     Raises:
         ConvertError: there is no image, and the output shows none.
     """
     began = time.monotonic()
-    with Reader(request.disks, request.reading, scratch) as reader:
-        inspection = reader.inspect()
-        plan = plan_image(inspection.guest, request.machine, labels(request, inspection.guest))
-        inspected = time.monotonic()
-        layer = compress_layer(
-            reader.tar(plan.directories),
-            output,
-            on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
-        )
-        summary = reader.summary
+    inspection = reader.inspect()
+    plan = plan_image(inspection.guest, request.machine, labels(request, inspection.guest))
+    inspected = time.monotonic()
+    layer = compress_layer(
+        reader.tar(plan.directories),
+        output,
+        on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
+    )
+    summary = reader.summary
     config_blob = image_config(plan.run, [layer], architecture=plan.architecture or X86)
     config = describe(config_blob, CONFIG_MEDIA_TYPE)
     put_blob(output, config, config_blob)

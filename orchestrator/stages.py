@@ -13,6 +13,7 @@ from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert
+from converters.reader.parent import Reader
 from converters.request import Converted, Progress, Request
 from orchestrator.cluster import WorkerStage
 from orchestrator.download import Downloaded, DownloadOrder, download
@@ -37,8 +38,11 @@ def convert_stage(order: ConvertOrder, work: Work) -> Converted:
 
     access = replace(order.access, credentials=own_credentials())
     try:
-        with RegistryOutput(order.request.target.repository, access) as output:
-            return convert(order.request, output, work.scratch, report)
+        with (
+            Reader(order.request.disks, order.request.reading, work.scratch) as reader,
+            RegistryOutput(order.request.target.repository, access) as output,
+        ):
+            return convert(order.request, reader, output, report)
     except ConvertError as error:
         work.keep = error.retryable  # the disks are here: another try needs no second download
         raise

@@ -17,6 +17,7 @@ from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert as convert_guest
 from converters.pipeline import publish
 from converters.plan import MachineFacts
+from converters.reader.parent import Reader
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
@@ -53,8 +54,12 @@ def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int
         labels=tuple(vm_labels(name=name, moref="", instance_uuid="", datacenter="").items()),
         reading=reading(settings),
     )
-    with RegistryOutput(repository, registry_access(settings)) as output, scratch_folder(settings) as scratch:
-        converted = _with_progress(console, request, output, scratch)
+    with (
+        scratch_folder(settings) as scratch,
+        Reader(request.disks, request.reading, scratch) as reader,
+        RegistryOutput(repository, registry_access(settings)) as output,
+    ):
+        converted = _with_progress(console, request, reader, output)
         published = publish(converted, output)
         reference = output.reference(published.digest)
     compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
@@ -65,7 +70,7 @@ def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int
     return ExitCode.OK
 
 
-def _with_progress(console: Console, request: Request, output: RegistryOutput, scratch: Path) -> Converted:
+def _with_progress(console: Console, request: Request, reader: Reader, output: RegistryOutput) -> Converted:
     said = TextColumn("{task.fields[said]}")
     columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -75,7 +80,7 @@ def _with_progress(console: Console, request: Request, output: RegistryOutput, s
             said = f"{text.size(step.read_bytes)} read, {text.size(step.pushed_bytes)} pushed"
             progress.update(bar, said=said)
 
-        return convert_guest(request, output, scratch, show)
+        return convert_guest(request, reader, output, show)
 
 
 def _tell(console: Console, converted: Converted, compose_file: Path) -> None:

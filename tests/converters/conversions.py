@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from converters import pipeline
 from converters.disks import detect
 from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
-from converters.pipeline import convert, publish
 from converters.plan import MachineFacts
-from converters.request import Converted, Reading, Request, Target
+from converters.reader.parent import Reader
+from converters.request import Converted, Progress, Reading, Request, Target
 from deploy.demo.registry import Registry
 
 FAST = Reading(engines=("ext2fs", "uml"))
@@ -38,11 +40,22 @@ def output(wanted: Request, patience: float = 5) -> RegistryOutput:
     return RegistryOutput(wanted.target.repository, RegistryAccess(patience=patience))
 
 
+def convert(
+    wanted: Request,
+    registry: RegistryOutput,
+    scratch: Path,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Converted:
+    """Convert, publishing nothing."""
+    with Reader(wanted.disks, wanted.reading, scratch) as reader:
+        return pipeline.convert(wanted, reader, registry, on_progress)
+
+
 def run(wanted: Request, scratch: Path) -> Converted:
     """Convert and publish; nothing may stay in the scratch folder."""
     with output(wanted) as registry:
         converted = convert(wanted, registry, scratch)
-        published = publish(converted, registry)
+        published = pipeline.publish(converted, registry)
     assert published.digest == converted.digest
     assert not list(scratch.iterdir())
     return converted

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from converters.errors import FilesystemError, OutputError, OutputUnavailableError, ScratchFullError
-from converters.pipeline import convert, publish
+from converters.pipeline import publish
 from converters.request import Progress
 from deploy.demo import guests
 from deploy.demo.registry import Registry, registry
-from tests.converters.conversions import TAGS, output, request
+from tests.converters.conversions import TAGS, convert, output, request
 from tests.images import OCI_MANIFEST
 from tests.kernel import needs_root
 
