@@ -84,6 +84,8 @@ def _show(
             "ratio_floor": product / slowest,
             "worker_peak_rss_mib": max(took.peak_rss_mib for took in ours),
             "product_seconds": product,
+            "product_processor_seconds": median(took.processor_seconds for took in ours),
+            "registry_processor_seconds": median(took.registry_processor_seconds for took in ours),
             "floor_seconds": slowest,
         },
     )

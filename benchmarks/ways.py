@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 from benchmarks.memory import PeakMemory
 from deploy.demo.dockerd import Engine
@@ -26,24 +28,30 @@ class Took:
     """What one conversion took."""
 
     seconds: float
+    pushed_bytes: int
+    """What the registry holds afterwards."""
     peak_rss_mib: float = 0.0
     """Of this product's processes together; the others' work is done in daemons."""
-    pushed_bytes: int = 0
-    """What the registry holds afterwards."""
+    processor_seconds: float = 0.0
+    """Of this product's processes."""
+    registry_processor_seconds: float = 0.0
+    """Of the registry, which has to share the processors with them here."""
 
 
 def product(guest: Guest) -> Took:
     """``orchestrate convert``, as a person starts it."""
-    with _registry() as server, tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "orchestrator", "convert", str(guest.raw), "--name", "disk"]
-        options = ["--registry", f"{server.address}/bench", "--output", folder]
-        start = time.perf_counter()
-        with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as process:
-            with PeakMemory(process.pid) as memory:
-                status = process.wait()
-            taken = time.perf_counter() - start
-        _check(status, command)
-        return Took(taken, memory.mib, _held(server))
+    with tempfile.TemporaryDirectory() as folder:
+        with _registry() as server:
+            command = [sys.executable, "-m", "orchestrator", "convert", str(guest.raw), "--name", "disk"]
+            options = ["--registry", f"{server.address}/bench", "--output", folder]
+            before, start = _processor_seconds(), time.perf_counter()
+            with subprocess.Popen([*command, *options], stdout=PIPE, stderr=STDOUT) as process:
+                with PeakMemory(process.pid) as memory:
+                    said, _ = process.communicate()
+                taken = time.perf_counter() - start
+            _check(process.returncode, command, said)
+            after, held = _processor_seconds(), _held(server)
+        return Took(taken, held, memory.mib, after - before, _processor_seconds() - after)
 
 
 def libguestfs(guest: Guest, engine: Engine) -> Took:
@@ -79,7 +87,7 @@ def _by_docker(source: Sequence[str], environment: Mapping[str, str], engine: En
         taken = time.perf_counter() - start
         held = _held(server)
         engine.client.images.remove(reference)
-    return Took(taken, pushed_bytes=held)
+    return Took(taken, held)
 
 
 @contextmanager
@@ -105,6 +113,12 @@ def _held(server: Registry) -> int:
     return sum(path.stat().st_size for path in server.folder.glob("content/**/blobs/**/data"))
 
 
-def _check(status: int, command: Sequence[str]) -> None:
+def _processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _check(status: int, command: Sequence[str], said: bytes = b"") -> None:
     if status:
-        raise RuntimeError(f"`{' '.join(command)}` ended with exit status {status}")
+        raise RuntimeError(f"`{' '.join(command)}` ended with exit status {status}: {said.decode()}")
