@@ -190,7 +190,5 @@ def test_tree_is_the_kernels(guest: Guest, tmp_path: Path) -> None:
 
 
 def test_logical_volumes_without_libguestfs(guest: Guest, tmp_path: Path) -> None:
-    with pytest.raises(
-        UnsupportedError, match=r"disk 0 partition 1: LVM2_member .*switch on the engine guestfs"
-    ):
+    with pytest.raises(UnsupportedError, match=r"disk 0 partition 1: LVM2_member .*allow the engine guestfs"):
         open_guest([RawFile(str(guest.disks[0]))], tmp_path, Reading(("ext2fs", "uml")))
