@@ -23,14 +23,13 @@ from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Download, Rule, Simulator
 from orchestrator.cluster import ClusterSettings
-from orchestrator.errors import ExitCode, NotFoundError
+from orchestrator.errors import NotFoundError
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.ledger import Ledger, LedgerInUseError
 from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.stages import Stages
-from orchestrator.sweep import sweep
 from tests.conftest import StartSimulator
 from tests.orchestrator import fleet_run
 from tests.orchestrator.dask_processes import remote_cluster
@@ -308,23 +307,6 @@ def test_the_ctrl_c_of_a_terminal_reaches_the_workers_too_and_lets_them_work(pla
         states = {one.vm: one.state for one in ledger.jobs(last.run)}
     assert states.pop("big") is JobState.DONE
     assert set(states.values()) == {JobState.CANCELLED, JobState.SKIPPED}
-
-
-def test_the_third_ctrl_c_exits_at_once_and_says_how_to_sweep(place: Place, simulator: Simulator) -> None:
-    with as_process(place, stderr=subprocess.PIPE) as (process, begun):
-        begun()
-        simulator.inject(Rule("RemoveSnapshot_Task", delay_ms=20_000))
-        for _ in range(3):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.5)
-        _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert b"orchestrate sweep" in said
-    simulator.reset()
-    simulator.end_sessions()
-    with vcenter(place) as connected, Ledger(place.ledger) as ledger:
-        sweep(connected, ledger)
-    until(lambda: sweep_scratch(place.scratch) == 1)  # what the next run does, once the worker is gone
 
 
 def test_after_a_kill_the_next_run_sweeps_and_does_the_rest(place: Place, simulator: Simulator) -> None:
