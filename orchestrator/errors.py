@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     OK = 0
     """Everything asked for was converted."""
     SOME_FAILED = 1
-    """Some VMs failed; the report says which and why."""
+    """Some VMs failed, or a snapshot could not be removed; the report says which and why."""
     NOTHING_MATCHED = 2
     """No VM matched, so nothing was done."""
     CANNOT_CONNECT = 3

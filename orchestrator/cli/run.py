@@ -177,7 +177,7 @@ def exit_code(view: RunView) -> ExitCode:
     counts = view.counts
     if view.phase in (RunPhase.DRAINING, RunPhase.CANCELLING) or counts[JobState.CANCELLED]:
         return ExitCode.INTERRUPTED
-    if counts[JobState.FAILED]:
+    if counts[JobState.FAILED] or any(job.snapshot_left for job in view.jobs):
         return ExitCode.SOME_FAILED
     return ExitCode.OK if counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
 
