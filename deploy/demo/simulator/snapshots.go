@@ -83,7 +83,11 @@ func (r *replacements) created(ctx *simulator.Context, vm *simulator.VirtualMach
 }
 
 func (r *replacements) RemoveSnapshotTask(ctx *simulator.Context, req *types.RemoveSnapshot_Task) soap.HasFault {
-	snapshot := ctx.Map.Get(req.This).(*simulator.VirtualMachineSnapshot)
+	snapshot, ok := ctx.Map.Get(req.This).(*simulator.VirtualMachineSnapshot)
+	if !ok { // removed between the call's dispatch and here
+		gone := &types.ManagedObjectNotFound{Obj: req.This}
+		return &methods.RemoveSnapshot_TaskBody{Fault_: simulator.Fault("", gone)}
+	}
 	vm := r.vc.mustMachine(snapshot.Vm)
 	work := func() (types.AnyType, types.BaseMethodFault) {
 		if ctx.Map.Get(req.This) == nil { // a second removal of the same was faster
