@@ -17,6 +17,9 @@ from typing import IO
 
 from converters.errors import ConvertError
 
+PIPE = subprocess.PIPE
+"""For ``running``: the child's stream is ours to read or write."""
+
 MINIMAL_ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",

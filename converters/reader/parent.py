@@ -6,7 +6,6 @@ import fcntl
 import os
 import pickle
 import select
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from converters.disks.base import DiskSource
 from converters.errors import ConvertError, OutputError, ReaderDiedError
 from converters.guest.facts import Directory, Inspection
-from converters.process import MINIMAL_ENVIRONMENT, ProcessError, Running, running
+from converters.process import MINIMAL_ENVIRONMENT, PIPE, ProcessError, Running, running
 from converters.reader.frames import (
     DATA,
     ERROR,
@@ -73,8 +72,8 @@ class Reader:
                 running(
                     self._command,
                     env={**MINIMAL_ENVIRONMENT, "TMPDIR": folder},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
+                    stdin=PIPE,
+                    stdout=PIPE,
                     patience=0,
                 )
             )

@@ -28,7 +28,7 @@ def remote_cluster(folder: Path, workers: int = 1, **variables: str) -> Iterator
         scheduler = stack.enter_context(
             process.running([dask, "scheduler", *options, "--scheduler-file", str(file)], env=environment)
         )
-        until(file.exists, _START_SECONDS)
+        until(lambda: file.exists() and file.read_text().endswith("}"), _START_SECONDS)
         address = json.loads(file.read_text())["address"]
         options = ["--nthreads", "1", "--resources", "convert=1", "--local-directory", str(folder)]
         for _ in range(workers):
