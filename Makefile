@@ -1,6 +1,6 @@
 # The two commands: `make demo` shows the main job on an embedded vCenter simulator, `make test` passes the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup guests demo test test-containers lint bench clean
+.PHONY: help setup prepare demo test test-containers lint bench clean
 PYTHON := .venv/bin/python
 
 help:
@@ -21,14 +21,13 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 
-# Made before the tests, so that what takes minutes once does not count against a test's time-out.
-guests: setup
-	$(PYTHON) -m deploy.demo.guests
+prepare: setup
+	@$(PYTHON) -m deploy.demo.prepare
 
-test: lint guests
+test: lint prepare
 	$(PYTHON) -m pytest
 
-test-containers: setup guests
+test-containers: prepare
 	$(PYTHON) -m pytest -m containers
 
 bench: setup
