@@ -63,15 +63,15 @@ class Stack:
         self._document = compose_file(variables)
         self._secrets = secrets
 
-    def start(self, service: str) -> Container:
-        """Start one container of a service."""
+    def start(self, service: str, **environment: str) -> Container:
+        """Start one container of a service, with ``environment`` beside its own."""
         spec = self._document["services"][service]
         api = self._engine.client.api
         container = self._engine.client.containers.create(
             spec["image"],
             spec.get("command"),
             entrypoint=spec.get("entrypoint"),
-            environment=spec.get("environment", {}),
+            environment={**spec.get("environment", {}), **environment},
             read_only=spec.get("read_only", False),
             cap_drop=spec.get("cap_drop", []),
             security_opt=spec.get("security_opt", []),
