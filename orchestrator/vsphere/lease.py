@@ -68,9 +68,11 @@ def complete(session: Session, moref: str) -> None:
 
 def abort(session: Session, moref: str, reason: str = "") -> None:
     """End the lease early; one that is gone is left alone, and vCenter away ends it by itself."""
-    fault = vim.fault.VimFault(msg=reason) if reason else None
+    log.info("an export lease is aborted%s", f": {reason}" if reason else "")
     try:
-        _managed(session, moref).HttpNfcLeaseAbort(fault)
+        # No fault goes with it: pyvmomi copies a fault to send it, and cannot where Dask was imported after
+        # pyvmomi's faults (tblib.pickling_support.install copies exceptions in its own way).
+        _managed(session, moref).HttpNfcLeaseAbort(None)
     except _OVER as over:
         log.debug("the export lease had ended already: %s", describe(over))
     except (vmodl.MethodFault, VCenterBusyError) as error:

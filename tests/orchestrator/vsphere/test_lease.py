@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import tblib.pickling_support  # type: ignore[import-untyped]
 from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
@@ -159,6 +160,16 @@ def test_a_lease_that_expired_can_still_be_completed(
             lease.progress(session, opened.moref, 5)
         lease.complete(session, opened.moref)
         lease.abort(session, opened.moref, "late")
+
+
+def test_a_lease_is_aborted_where_dask_has_changed_how_exceptions_are_copied(
+    settings: VCenterSettings, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    tblib.pickling_support.install()  # as importing Dask does
+    before = simulator.leases().aborted
+    with connect(settings) as session:
+        lease.abort(session, lease.open_lease(session, taken).moref, "late")
+    assert simulator.leases().aborted == before + 1
 
 
 def test_a_lease_that_does_not_get_ready_is_aborted(
