@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers.expat import ExpatError, ParserCreate
 
 from pyVmomi import vmodl
-from pyVmomi.SoapAdapter import NS_SEP, XSI_TYPE, SoapDeserializer
+from pyVmomi.SoapAdapter import NS_SEP, XSI_TYPE, SetHandlers, SoapDeserializer
 from pyVmomi.VmomiSupport import (
     DataObject,
     Enum,
@@ -36,10 +36,8 @@ _RESULT, _OBJECTS, _TOKEN, _OBJECT, _PROPERTY, _MISSING, _NAME, _VALUE = (
 _CHUNK = 1 << 16
 """Bytes parsed at a time: some ten VMs."""
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-_FAULTS = (Exception, vmodl.LocalizedMethodFault)
 _NAMES = frozenset({type, ManagedMethod, PropertyPath})
 """What these declare holds; pyvmomi, too, looks at no ``xsi:type`` beside them."""
-_MissingProperty = vmodl.query.PropertyCollector.MissingProperty
 
 Items = Mapping[str, tuple[Any, ...]]
 """Path of an array property → the types of the items wanted of it. Of other paths all are."""
@@ -119,8 +117,7 @@ class _Reader:
     def _parts(self, document: bytes) -> Iterator[Element]:
         """What the result is made of, cut off the tree as it grows.
 
-        A tree of the whole page, a hundred thousand Python objects, has the garbage collector go through all
-        of the program's objects again and again, which takes longer than the parsing.
+        Over a whole page's tree the garbage collector would spend more time than is spent on the parsing.
         """
         builder = TreeBuilder()
         parser = ParserCreate(namespace_separator=NS_SEP)
@@ -167,7 +164,7 @@ class _Reader:
             elif child.tag == _OBJECT:
                 managed = self._reference(child)
             elif child.tag == _MISSING:
-                missing.append(self._value(child, _MissingProperty))
+                missing.append(self._value(child, vmodl.query.PropertyCollector.MissingProperty))
             else:
                 raise ValueError(f"{child.tag!r} in an object")
         if managed is None:
@@ -176,7 +173,9 @@ class _Reader:
 
     def _property(self, path: str, value: Element) -> Any:
         if wanted := self._items.get(path):
-            value[:] = [item for item in value if issubclass(self._type(item.attrib[XSI_TYPE]), wanted)]
+            # One that names no type is of the array's own, wider one.
+            named = ((item, item.attrib.get(XSI_TYPE)) for item in value)
+            value[:] = [item for item, name in named if name and issubclass(self._type(name), wanted)]
         return self._value(value, object)
 
     def _type(self, name: str) -> Any:
@@ -206,7 +205,7 @@ class _Reader:
             return self._reference
         if issubclass(kind, list):
             return lambda element: kind(self._value(item, kind.Item) for item in element)
-        if issubclass(kind, DataObject) and not issubclass(kind, _FAULTS):
+        if issubclass(kind, DataObject) and not issubclass(kind, (Exception, vmodl.LocalizedMethodFault)):
             return functools.partial(self._data_object, kind, {})
         return functools.partial(self._replayed, kind)
 
@@ -232,13 +231,8 @@ class _Reader:
 
     def _replayed(self, kind: Any, element: Element) -> Any:
         """What pyvmomi makes of an element where it expects ``kind``."""
-        parser = SimpleNamespace(
-            StartElementHandler=None,
-            EndElementHandler=None,
-            CharacterDataHandler=None,
-            StartNamespaceDeclHandler=None,
-            EndNamespaceDeclHandler=None,
-        )
+        parser = SimpleNamespace()  # it has nothing to do but to keep handlers
+        SetHandlers(parser, (None,) * 5)
         self._pyvmomi.Deserialize(parser, kind, nsMap=self._namespaces)
         self._replay(element)
         return self._pyvmomi.GetResult()
