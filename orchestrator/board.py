@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 
@@ -9,11 +10,21 @@ from converters.request import Converted
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Failure, Job, Stage
 from orchestrator.fleet.track import Tracker
-from orchestrator.fleet.view import BudgetUse, ImageView, RunPhase, RunView, StageTime
+from orchestrator.fleet.view import (
+    BudgetUse,
+    ConversionView,
+    ImageView,
+    LeftOut,
+    RunPhase,
+    RunView,
+    StageTime,
+)
 from orchestrator.job import Published
 from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
 from orchestrator.vsphere.marker import PREFIX
 from orchestrator.vsphere.values import Lease, SnapshotRef
+
+log = logging.getLogger(__name__)
 
 _MOVED = {Stage.DOWNLOAD: "received_bytes", Stage.CONVERT: "read_bytes"}
 
@@ -122,6 +133,11 @@ class Board:
                     tracker.noted(value.note)
             case Lease():
                 tracker.leased(sum(disk.file_size for disk in value.disks))
+            case Converted():
+                tracker.converted(_conversion(value))
+                for step in value.inspection.step_downs:
+                    name = self._planned[job].vm.name
+                    log.warning("%s: %s is read by %s: %s", name, step.volume, step.instead, step.reason)
         if stage is Stage.RELEASE:
             self._ledger_of_run.snapshot_removed(job)
 
@@ -178,3 +194,20 @@ class Board:
             return
         moved = getattr(self._trackers[job].view, _MOVED[time.stage]) if time.stage in _MOVED else 0
         self._ledger_of_run.stage(job, time.stage, time.attempt, time.started, time.ended, time.ok, moved)
+
+
+def _conversion(converted: Converted) -> ConversionView:
+    inspection, plan = converted.inspection, converted.plan
+    return ConversionView(
+        release=inspection.guest.release.name,
+        service=plan.service,
+        engines=tuple(sorted({mount.engine for mount in inspection.mounts})),
+        step_downs=inspection.step_downs,
+        entries=converted.entries,
+        tree_bytes=converted.read_bytes,
+        left_out=tuple(
+            LeftOut(removal.name, removal.reason, removal.entries, removal.bytes)
+            for removal in converted.removals
+        ),
+        notes=(*inspection.notes, *inspection.guest.notes, *plan.notes),
+    )

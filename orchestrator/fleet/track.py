@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.fleet.states import Failure, Hold, Job, Stage
-from orchestrator.fleet.view import ErrorView, ImageView, JobView, StageTime
+from orchestrator.fleet.view import ConversionView, ErrorView, ImageView, JobView, StageTime
 
 _SAMPLES = 6
 _ON_WORKER = (Stage.DOWNLOAD, Stage.CONVERT)
@@ -107,6 +107,10 @@ class Tracker:
     def published(self, image: ImageView) -> None:
         """There is an image."""
         self.view = replace(self.view, image=image)
+
+    def converted(self, conversion: ConversionView) -> None:
+        """The image's blobs are in the registry."""
+        self.view = replace(self.view, conversion=conversion)
 
     def noted(self, note: str) -> None:
         """A person should know this of how it went."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from converters.guest.facts import StepDown
 from orchestrator.fleet.states import JobState, Stage
 
 
@@ -61,6 +62,37 @@ class ImageView:
     size: int
     """Compressed bytes: what a pull transfers."""
     created: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What one rule, or the form of layers, kept out of an image."""
+
+    name: str
+    reason: str
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionView:
+    """What a conversion found and made."""
+
+    release: str
+    """Distribution, in its own words."""
+    service: str
+    """What the image starts; empty: a shell."""
+    engines: tuple[str, ...]
+    """What read the guest's file systems."""
+    step_downs: tuple[StepDown, ...]
+    """Engines that could not, and why."""
+    entries: int
+    """Files, directories and the like in the image."""
+    tree_bytes: int
+    """Of the image's tree, as tar."""
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    """What a person should know before running the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +148,8 @@ class JobView:
     """Why it is skipped, or what a person should know about how it went."""
     remedy: str = ""
     image: ImageView | None = None
+    conversion: ConversionView | None = None
+    """None until this run has converted it."""
 
     @property
     def error(self) -> ErrorView | None:

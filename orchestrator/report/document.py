@@ -140,6 +140,12 @@ def _repository(reference: str) -> str:
 def _remarks(job: JobView) -> list[str]:
     """What a person should know about how an image came to be."""
     remarks = [job.reason] if job.reason else []
+    if (found := job.conversion) is not None:
+        left_out = sum(rule.bytes for rule in found.left_out)
+        starts = f"starts {found.service}" if found.service else "starts a shell"
+        remarks.append(f"{found.release}; {starts}; {text.size(left_out)} left out of the image.")
+        remarks += [f"{step.volume} was read by {step.instead}: {step.reason}" for step in found.step_downs]
+        remarks += found.notes
     if job.error is not None:
         remarks.append(f"Tried {job.attempt} times: {job.error.message}")
     return remarks

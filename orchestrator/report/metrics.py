@@ -50,6 +50,7 @@ class RunCollector(Collector):
         yield from _snapshots(view)
         yield from _durations(view)
         yield _errors(view.jobs)
+        yield _step_downs(view.jobs)
         yield from _budgets(view)
 
 
@@ -158,6 +159,20 @@ def _errors(jobs: tuple[JobView, ...]) -> CounterMetricFamily:
         "orchestrate_errors", "Failures of stages, retried ones too.", labels=["kind", "stage"]
     )
     counts = Counter((error.kind, error.stage.value) for job in jobs for error in job.errors)
+    for labels, count in sorted(counts.items()):
+        family.add_metric(list(labels), count)
+    return family
+
+
+def _step_downs(jobs: tuple[JobView, ...]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "orchestrate_reader_step_downs",
+        "Volumes that a faster engine could not read exactly.",
+        labels=["engine", "instead"],
+    )
+    counts = Counter(
+        (step.engine, step.instead) for job in jobs if job.conversion for step in job.conversion.step_downs
+    )
     for labels, count in sorted(counts.items()):
         family.add_metric(list(labels), count)
     return family

@@ -45,6 +45,8 @@ def test_the_page_names_images_failures_and_reasons() -> None:
     assert "no Linux on <disk 0>" in text
     assert "look at the disk" in text
     assert "runs Windows" in text
+    assert "Debian GNU/Linux 12; starts nginx; 3.00 MiB left out of the image." in text
+    assert "disk 0 partition 1 was read by guestfs: xfs is not read in process" in text
     assert "0 snapshots left behind" in text
     assert "Tried 2 times: the worker ended" in text
 

@@ -35,6 +35,8 @@ def test_samples_follow_the_view() -> None:
     assert samples["orchestrate_errors_total", (("kind", "worker-lost"), ("stage", "convert"))] == 1
     assert samples["orchestrate_budget_used", (("budget", "host disks"), ("name", "esx-1"))] == 1
     assert samples["orchestrate_workers", ()] == 2
+    steps = (("engine", "ext2fs"), ("instead", "guestfs"))
+    assert samples["orchestrate_reader_step_downs_total", steps] == 1
 
 
 def test_histograms_are_cumulative_and_complete() -> None:

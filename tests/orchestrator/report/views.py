@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from converters.guest.facts import StepDown
 from orchestrator.fleet.states import JobState, Stage
-from orchestrator.fleet.view import BudgetUse, ErrorView, ImageView, JobView, RunPhase, RunView, StageTime
+from orchestrator.fleet.view import (
+    BudgetUse,
+    ConversionView,
+    ErrorView,
+    ImageView,
+    JobView,
+    LeftOut,
+    RunPhase,
+    RunView,
+    StageTime,
+)
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -34,6 +45,18 @@ def run_view() -> RunView:
                 started=1010.0,
                 ended=1100.0,
                 image=image,
+                conversion=ConversionView(
+                    release="Debian GNU/Linux 12",
+                    service="nginx",
+                    engines=("guestfs",),
+                    step_downs=(
+                        StepDown("disk 0 partition 1", "ext2fs", "guestfs", "xfs is not read in process"),
+                    ),
+                    entries=1234,
+                    tree_bytes=2000,
+                    left_out=(LeftOut("boot", "a container has the host's kernel", 12, 3 << 20),),
+                    notes=("There is no /etc/fstab: only the root file system is read.",),
+                ),
                 stages=(StageTime(Stage.DOWNLOAD, 1, 1012.0, 1019.5, True),),
                 received_total=1000,
                 read_total=2000,
