@@ -28,7 +28,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.ledger.engine import default_location
 from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
 from orchestrator.loop import Patience
-from orchestrator.report import document, live, metrics, text
+from orchestrator.report import document, live, metrics, planned, text
 from orchestrator.run import Run, RunConfig
 from orchestrator.settings import LogFormat, Settings
 from orchestrator.vsphere.client import VCenter
@@ -142,7 +142,10 @@ def cluster_settings(settings: Settings) -> ClusterSettings:
 def show_plan(view: RunView) -> int:
     """Print what a run would do."""
     console = wide_console()
-    console.print(live.plan(view))
+    if console.is_terminal:
+        console.print(planned.table(view))
+    else:
+        click.echo("\n".join(planned.lines(view)))
     for note in view.notes:
         console.print(Text(note))
     counts = view.counts

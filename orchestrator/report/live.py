@@ -172,24 +172,6 @@ def _figures(job: JobView) -> tuple[str, str]:
     return size, text.duration(seconds) if seconds is not None else ""
 
 
-def plan(view: RunView) -> Table:
-    """What a run would do: every VM, the size of its disks, and why it would not be converted."""
-    table = Table(header_style="bold", pad_edge=False)
-    table.add_column("VM", overflow="fold")
-    table.add_column("folder", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("disks", justify="right", no_wrap=True)
-    table.add_column("used", justify="right", no_wrap=True)
-    table.add_column("why not, and what to do", overflow="fold", ratio=1)
-    words = {JobState.QUEUED: "convert", JobState.DONE: "done"}
-    for job in view.jobs:
-        verdict = words.get(job.state, job.state.value)
-        reason = "" if job.state is JobState.QUEUED else outcome(job)
-        sizes = (text.size(job.capacity_bytes), text.size(job.used_bytes))
-        table.add_row(Text(job.vm), Text(job.folder), verdict, *sizes, Text(reason))
-    return table
-
-
 def outcome(job: JobView) -> str:
     """Its image's reference, or why it has none and what to do."""
     if job.state is JobState.DONE and job.image is not None:
