@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import Serialize, SoapResponseDeserializer
@@ -183,14 +183,14 @@ def theirs(document: bytes, stub: Any = STUB) -> Any:
 
 
 @given(results)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_answer_reads_as_by_pyvmomi(result: Any) -> None:
     document = serialized(result)
     assert ours(read(document, STUB)) == theirs(document)
 
 
 @given(listed_devices)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_disks_are_the_same_without_the_other_devices(listed: list[Any]) -> None:
     change = vmodl.DynamicProperty(
         name="config.hardware.device", val=vim.vm.device.VirtualDevice.Array(listed)
