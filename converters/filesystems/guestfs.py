@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import tenacity
+
 from converters.disks.base import DiskSource, ImageFile, NbdSource, RawFile
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.guestfs_calls import Calls
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MEMORY_MIB = 768
+_NODE_TRIES, _NODE_SECONDS = 6, 0.5
+"""The appliance's udev takes a partition's node away, and makes it anew, when a disk was closed."""
 _EXT = ("ext2", "ext3", "ext4")
 _HINT = "install the Debian packages libguestfs-tools, python3-guestfs and a kernel image"
 _HINT_DEBUG = "run `libguestfs-test-tool` on the machine to see whether its appliance works"
@@ -124,7 +128,13 @@ class Appliance:
         """UUID and label; empty where there is none, as for content that is not recognised."""
         handle = self._launched()
         with _explained(f"cannot identify {name}"):
-            return str(handle.vfs_uuid(name)), str(handle.vfs_label(name))
+            retrying = tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(RuntimeError),
+                stop=tenacity.stop_after_attempt(_NODE_TRIES),
+                wait=tenacity.wait_fixed(_NODE_SECONDS),
+                reraise=True,
+            )
+            return retrying(lambda: (str(handle.vfs_uuid(name)), str(handle.vfs_label(name))))
 
     def _mount(self, handle: guestfs.GuestFS, device: str, options: str, folder: str) -> None:
         # The device is a writable overlay, so even a read-only mount replays the journal (mount(8), ext4).

@@ -19,6 +19,7 @@ from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
 from converters.filesystems.uml import Recovered, RecoveryError, copy_volume, recover
+from converters.filesystems.walked import WalkedFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
 from converters.volumes.base import Volume
@@ -138,17 +139,11 @@ class VolumeOpener:
                 return Opened(filesystem, "guestfs", recovered=need.dirty)
 
     def _read_ext(self, disk: Disk, volume: Volume) -> Filesystem:
-        """A reader that has seen the whole tree once.
-
-        The walk takes some seconds a million files, and finds what cannot be represented exactly before
-        anything was sent anywhere, while another engine can still take over.
-        """
+        """A reader that has seen the whole tree once: some seconds a million files."""
         filesystem = self._stack.enter_context(ExtFilesystem(disk, volume.start, volume.size))
         if filesystem.needs_recovery:
             raise RecoveryError("the journal still asks to be replayed")
-        for _ in filesystem.walk():
-            pass
-        return filesystem
+        return WalkedFilesystem(filesystem)
 
     def _recover(self, volume: Volume) -> Disk:
         """The volume's disk after the journal's replay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -207,8 +208,9 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
     )
 
 
+@functools.cache
 def _trust(ca_file: str) -> ssl.SSLContext:
-    """The system's authorities, where companies put their own, and ``ca_file``'s."""
+    """The system's authorities, where companies put their own, and ``ca_file``'s; 40 ms to read, so once."""
     context = ssl.create_default_context()
     if ca_file:
         try:

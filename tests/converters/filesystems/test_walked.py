@@ -1,0 +1,59 @@
+"""A tree that is walked before it is given out: small ones once, large ones again, all of them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from converters.errors import FilesystemError
+from converters.filesystems.base import Entry
+from converters.filesystems.walked import WalkedFilesystem
+from tests.directory_filesystem import DirectoryFilesystem
+
+
+class Counting(DirectoryFilesystem):
+    """Counts the walks that are begun."""
+
+    walks = 0
+
+    def walk(self, top: bytes = b"") -> Iterator[Entry]:
+        self.walks += not top
+        return super().walk(top)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Counting:
+    for name in ("a", "b", "b/c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "b/c/file").write_bytes(b"content")
+    return Counting(tmp_path)
+
+
+def test_a_small_tree_is_walked_once(tree: Counting) -> None:
+    expected = list(DirectoryFilesystem.walk(tree))
+    walked = WalkedFilesystem(tree)
+    assert list(walked.walk()) == list(walked.walk()) == expected
+    assert tree.walks == 1
+
+
+def test_a_large_tree_is_walked_again(tree: Counting) -> None:
+    walked = WalkedFilesystem(tree, most_kept=2)
+    assert list(walked.walk()) == list(DirectoryFilesystem.walk(tree))
+    assert tree.walks == 2
+
+
+def test_a_part_is_walked_as_asked(tree: Counting) -> None:
+    walked = WalkedFilesystem(tree)
+    assert [entry.path for entry in walked.walk(b"b/c")] == [b"b/c", b"b/c/file"]
+
+
+def test_damage_at_the_end_of_a_tree_is_found_at_once(tmp_path: Path) -> None:
+    class Damaged(DirectoryFilesystem):
+        def walk(self, top: bytes = b"") -> Iterator[Entry]:
+            yield from super().walk(top)
+            raise FilesystemError("the last inode is damaged")
+
+    with pytest.raises(FilesystemError, match="the last inode"):
+        WalkedFilesystem(Damaged(tmp_path), most_kept=1)
