@@ -25,6 +25,8 @@ class Reading:
     """The reading process is ended after this long without a sign of life."""
     keep: tuple[str, ...] = ()
     """Names of clean-up rules that are switched off."""
+    clean: tuple[str, ...] = ()
+    """Names of clean-up rules that are switched on beside the default ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class RunConfig:
     def settings(self) -> str:
         """Fingerprint of what shapes an image."""
         reading = self.job.reading
-        return settings_fingerprint(self.registry, self.job.tags, reading.root, reading.keep)
+        return settings_fingerprint(self.registry, self.job.tags, reading.root, reading.keep, reading.clean)
 
 
 class Run:

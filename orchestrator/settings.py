@@ -7,16 +7,23 @@ come from the environment or from a file.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 
+from converters.errors import OutputError
+from converters.image.rules import select
+from converters.outputs.reference import TAG, split_repository
 from orchestrator.errors import UsageError
 from orchestrator.vsphere.values import QuiescePolicy
+
+_PREFIX_FORM = "HOST[:PORT]/PREFIX in lower case, without a scheme"
+_SIZE = re.compile(r"\d+(\.\d+)? ?([kKMGT]i?)?B")
 
 
 class Verb(StrEnum):
@@ -287,6 +294,9 @@ class Settings(BaseModel):
         IMAGE_VERBS,
         "Clean-up rule to switch off, by its name in docs/cleaning.md; repeat for several.",
     )
+    clean: tuple[str, ...] = _setting(
+        (), Section.READING, IMAGE_VERBS, "Clean-up rule to switch on, by its name in docs/cleaning.md."
+    )
     reader_memory: int = _setting(
         4096, Section.READING, IMAGE_VERBS, "MiB of address space of the process that reads a disk.", ge=512
     )
@@ -319,6 +329,36 @@ class Settings(BaseModel):
         "127.0.0.1", Section.RECORDS, frozenset({Verb.RUN}), "Address to serve metrics on."
     )
     log_format: LogFormat = _setting(LogFormat.TEXT, Section.RECORDS, ALL_VERBS, "How log lines are written.")
+
+    @field_validator("keep", "clean")
+    @classmethod
+    def _are_rules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        select(names, names)
+        return names
+
+    @field_validator("tag")
+    @classmethod
+    def _is_tag(cls, tag: str) -> str:
+        if not TAG.fullmatch(tag):
+            raise ValueError(f"{tag!r} is no valid tag: letters, digits, ., _ and -, at most 128")
+        return tag
+
+    @field_validator("registry")
+    @classmethod
+    def _is_registry(cls, prefix: str) -> str:
+        if prefix:
+            try:
+                split_repository(f"{prefix.rstrip('/')}/vm")
+            except OutputError:
+                raise ValueError(f"{prefix!r} is not {_PREFIX_FORM}") from None
+        return prefix
+
+    @field_validator("worker_memory")
+    @classmethod
+    def _is_size(cls, size: str) -> str:
+        if not _SIZE.fullmatch(size):
+            raise ValueError(f"{size!r} is no size: write 2GiB or 1500MB")
+        return size
 
     def from_file(self, name: str) -> str:
         """The setting ``name``, from the file that ``NAME_file`` points to if that is set.

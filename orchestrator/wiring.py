@@ -78,6 +78,7 @@ def reading(settings: Settings) -> Reading:
         memory_bytes=settings.reader_memory << 20,
         stall_seconds=settings.reader_stall,
         keep=settings.keep,
+        clean=settings.clean,
     )
 
 

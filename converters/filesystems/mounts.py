@@ -73,7 +73,13 @@ class _Assembly:
         for note in (*notes, *root.notes):
             self._tree.note(note)
         self._mount(b"", root.place, "")
-        lines = [line for line in self._fstab() if self._is_wanted(line)]
+        found = self._fstab()
+        self._tree.swap_files = tuple(
+            line.source
+            for line in found
+            if line.type == "swap" and line.source.startswith("/") and not line.source.startswith("/dev/")
+        )
+        lines = [line for line in found if self._is_wanted(line)]
         for line in sorted(lines, key=lambda line: line.target.count("/")):
             self._follow(line, root.place)
         return self._tree

@@ -31,6 +31,8 @@ class GuestTree:
         self._by_path: dict[bytes, _Mount] = {}
         self._points: list[MountPoint] = []
         self._notes: list[str] = []
+        self.swap_files: tuple[str, ...] = ()
+        """Files of the guest that its fstab names as swap space."""
 
     def __enter__(self) -> Self:
         return self

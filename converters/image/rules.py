@@ -179,11 +179,6 @@ def swap_rule(paths: Iterable[str]) -> Rule:
     return Rule("swap-fstab", Action.DROP, _literal(paths), "swap space that fstab names", _FILES)
 
 
-def exclude_rule(paths: Iterable[str]) -> Rule:
-    """A rule for the paths that a person asked to leave out, each with what lies below."""
-    return Rule("excluded", Action.DROP, _literal(paths), "left out on request")
-
-
 def _literal(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(path.strip("/").replace("*", r"\*") for path in paths if path.strip("/"))
 

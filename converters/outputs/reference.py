@@ -18,7 +18,7 @@ _NAME = re.compile(rf"{COMPONENT.pattern}(?:/{COMPONENT.pattern})*")
 # Without a port a host needs a dot, or it would be the first name of a path; ``localhost`` is the exception.
 _DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 _HOST = re.compile(rf"(?:localhost|{_DOMAIN}|\[[0-9a-fA-F:]+\]|[A-Za-z0-9-]+(?=:))(?::[0-9]+)?")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def split_repository(repository: str) -> tuple[str, str]:
@@ -46,5 +46,5 @@ def check_tag(tag: str) -> None:
     Raises:
         OutputError: not of the tags' form.
     """
-    if not _TAG.fullmatch(tag):
+    if not TAG.fullmatch(tag):
         raise OutputError(f"{tag!r} is no valid tag", "letters, digits, ., _ and -, at most 128")

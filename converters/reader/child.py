@@ -17,11 +17,12 @@ from typing import Any
 from converters.errors import ConvertError, ReaderDiedError
 from converters.filesystems.base import Entry, Filesystem, Kind
 from converters.filesystems.mounts import open_guest
+from converters.filesystems.tree import GuestTree
 from converters.guest.facts import Directory, Inspection
 from converters.guest.inspect import inspect
 from converters.image.clean import Cleaner
 from converters.image.removals import RemovalTally
-from converters.image.rules import select
+from converters.image.rules import Rule, select, swap_rule
 from converters.image.tar import tar_stream
 from converters.reader.confine import confine
 from converters.reader.frames import (
@@ -34,6 +35,7 @@ from converters.reader.frames import (
     Order,
     Summary,
 )
+from converters.request import Reading
 
 _LONGEST_TEXT = 2000
 """Characters of a message: a guest's paths may be in it."""
@@ -75,13 +77,19 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
             order: Order = pickle.load(sys.stdin.buffer)
         except EOFError:  # the parent wanted to know the guest, and no more
             return
-        send(writer, SUMMARY, stream(tree, reading.keep, order, writer))
+        send(writer, SUMMARY, stream(tree, rules(tree, reading), order, writer))
 
 
-def stream(tree: Filesystem, keep: tuple[str, ...], order: Order, writer: FrameWriter) -> Summary:
+def rules(tree: GuestTree, reading: Reading) -> tuple[Rule, ...]:
+    """What is left out of this guest's image."""
+    chosen = select(reading.keep, reading.clean)
+    return (*chosen, swap_rule(tree.swap_files)) if tree.swap_files else chosen
+
+
+def stream(tree: Filesystem, cleaning: tuple[Rule, ...], order: Order, writer: FrameWriter) -> Summary:
     """Write the cleaned tree as tar; what became of it."""
     tally = RemovalTally()
-    cleaned = Cleaner(select(keep)).clean(tree.walk(), tally)
+    cleaned = Cleaner(cleaning).clean(tree.walk(), tally)
     archive = tar_stream(with_directories(cleaned, order.directories), tree.read, tally)
     write = writer.write
     while True:

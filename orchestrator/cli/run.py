@@ -166,6 +166,9 @@ def tell(view: RunView, page: Path, console: Console) -> None:
         click.echo(
             f"{text.plural(before, 'VM')} by an earlier run, unchanged since; --refresh converts again"
         )
+    for job in view.jobs:
+        if job.snapshot_left:
+            click.echo(f"the snapshot on {job.vm} is still there; remove it with: orchestrate sweep")
     click.echo(f"report: {page}")
 
 

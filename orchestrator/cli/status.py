@@ -43,8 +43,10 @@ def status(ctx: click.Context, /, everything: bool, **parameters: Any) -> int:
         console.print(table)
     counts = Counter(job.state.value for job in jobs)
     click.echo(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "no VM yet")
+    names = {job.job: job.vm for job in jobs}
     for snapshot in snapshots:
-        click.echo(f"snapshot {snapshot.name} on {snapshot.vm}, asked for {_moment(snapshot.intended)}")
+        vm = names.get(snapshot.job, snapshot.vm)
+        click.echo(f"snapshot {snapshot.name} on {vm}, asked for {_moment(snapshot.intended)}")
     if snapshots and not alive:
         click.echo("these snapshots may still be in vCenter; remove them with: orchestrate sweep")
     return ExitCode.OK

@@ -75,6 +75,8 @@ def headline(view: RunView) -> str:
     troubles = [
         f"{counts[state]:,} {state.value}" for state in (JobState.FAILED, JobState.CANCELLED) if counts[state]
     ]
+    left = sum(job.snapshot_left for job in view.jobs)
+    troubles += [f"{text.plural(left, 'snapshot')} left in vCenter"] if left else []
     return f"{sentence}, {', '.join(troubles)}." if troubles else f"{sentence}."
 
 

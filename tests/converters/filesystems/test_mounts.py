@@ -117,7 +117,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fstab = (
         f'/dev/sda1 / ext4 errors=remount-ro 0 1\nUUID="{boot}" /boot ext2 defaults 0 2\nbroken\n'
         f"UUID={efi} /boot/efi vfat umask=0077 0 1\n/dev/sda3 /var/ ext4 defaults 0 2\n"
-        "UUID=1234 /data xfs defaults 0 0\n/dev/sdb1 swap swap sw 0 0\nnas:/x /net nfs defaults 0 0\n"
+        "UUID=1234 /data xfs defaults 0 0\n/dev/sdb1 swap swap sw 0 0\n/srv/paging none swap sw 0 0\n"
+        "UUID=5 none swap sw 0 0\nnas:/x /net nfs defaults 0 0\n"
         "/srv /export none bind 0 0\ntmpfs /tmp tmpfs defaults 0 0\n/dev/sr0 /media/cd iso9660 noauto 0 0\n"
     )
     rewrite(path, MIB, ROOT_MIB, fstab)
@@ -172,6 +173,7 @@ def test_tree_over_three_volumes_is_the_kernels(disk: Path, tmp_path: Path, form
             ("/var", "disk 0 partition 3", "uml+ext2fs", True),
         ]
         assert tree.step_downs == ()
+        assert tree.swap_files == ("/srv/paging",)
         assert [point.type for point in tree.mounts] == ["ext4", "ext2", "ext4"]
         assert text(tree, b"var/lib/new") == b"new"
         assert tree.lookup(b"var/hidden") is None

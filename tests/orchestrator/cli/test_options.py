@@ -157,3 +157,28 @@ def test_no_secret_has_a_flag() -> None:
         elif Verb.RUN in declared.verbs:
             assert flag(name) in help_text
             assert field.description
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--keep", "nosuchrule", "no clean-up rule is called 'nosuchrule'"),
+        ("--clean", "nosuchrule", "no clean-up rule is called 'nosuchrule'"),
+        ("--tag", "a b", "no valid tag"),
+        ("--registry", "http://registry.example/vms", "without a scheme"),
+        ("--registry", "registry.example/UPPER", "lower case"),
+        ("--worker-memory", "lots", "no size"),
+    ],
+)
+def test_a_value_that_cannot_work_is_told_before_anything_is_begun(
+    parse: Parse, option: str, value: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{option}: .*{words}"):
+        parse(option, value)
+
+
+def test_values_that_work_are_taken(parse: Parse) -> None:
+    settings = parse("--keep", "boot", "--clean", "machine-id", "--registry", "localhost:5000/vms/")
+    assert (settings.keep, settings.clean) == (("boot",), ("machine-id",))
+    for size in ("2GiB", "1500MB", "0.5 GiB", "1073741824B"):
+        assert parse("--worker-memory", size).worker_memory == size

@@ -54,7 +54,9 @@ def test_the_page_names_images_failures_and_reasons() -> None:
 def test_a_snapshot_left_behind_is_shouted() -> None:
     view = run_view()
     left = job("stuck", JobState.FAILED, snapshot_left=True)
-    text = Words(as_html(dataclasses.replace(view, jobs=(*view.jobs, left)))).text
+    shouted = dataclasses.replace(view, jobs=(*view.jobs, left))
+    assert headline(shouted).endswith("1 snapshot left in vCenter.")
+    text = Words(as_html(shouted)).text
     assert "These snapshots are still on their VMs" in text
     assert "orchestrate sweep" in text
 
