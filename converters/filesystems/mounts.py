@@ -96,7 +96,7 @@ class _Assembly:
         for line in lines:
             if line.target.startswith("/") and last[line.target] is not line:
                 self._tree.note(f"/etc/fstab mounts {line.target} twice; the later entry is followed.")
-        return list(last.values())
+        return [line for line in lines if not line.target.startswith("/") or last[line.target] is line]
 
     def _is_wanted(self, line: Line) -> bool:
         """Whether an entry is a volume of the guest, mounted at boot, beside the root."""
