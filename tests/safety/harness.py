@@ -7,9 +7,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,8 @@ class Site:
     folder: Path
     prefix: str
     """Path in the registry: another test's blobs must not be found there."""
+    commands: list[Command] = field(default_factory=list)
+    """Those that were started, in order."""
 
     @property
     def output(self) -> Path:
@@ -103,7 +105,8 @@ class Site:
                 command, env=self.environment, cwd=str(ROOT), stdout=stdout, patience=0
             ) as running,
         ):
-            yield Command(running, out)
+            self.commands.append(Command(running, out))
+            yield self.commands[-1]
 
     def converting(self, *flags: str) -> Any:
         """The main job, started."""
@@ -134,7 +137,7 @@ class Site:
 
     def until_downloading(self, vm: str) -> None:
         """Wait until bytes of the VM's disk are on their way."""
-        until(lambda: any(lease.vm == vm and any(lease.sent.values()) for lease in self._leases()), PATIENCE)
+        self._until(lambda: any(lease.vm == vm and any(lease.sent.values()) for lease in self._leases()))
 
     def until_pushing(self, vm: str, size: int = 1 << 16) -> None:
         """Wait until the registry holds ``size`` bytes of an upload that is not complete."""
@@ -143,11 +146,11 @@ class Site:
         def pushed() -> bool:
             return any(_size(file) >= size for file in self.registry.folder.glob(pattern))
 
-        until(pushed, PATIENCE)
+        self._until(pushed)
 
     def until_called(self, method: str) -> None:
         """Wait until vCenter was asked to do something."""
-        until(lambda: self.simulator.count(method), PATIENCE)
+        self._until(lambda: self.simulator.count(method))
 
     def processes(self) -> dict[int, str]:
         """Every process of this test's commands that lives: its arguments by id."""
@@ -168,7 +171,7 @@ class Site:
         def named() -> list[int]:
             return [pid for pid, arguments in self.processes().items() if words in arguments]
 
-        until(named, PATIENCE)
+        self._until(named)
         (pid,) = named()
         return pid
 
@@ -233,6 +236,12 @@ class Site:
                 assert answer.status_code == httpx.codes.OK, answer.text
                 yield repository, answer.json()
 
+    def _until(self, condition: Callable[[], object]) -> None:
+        """Wait until ``condition`` holds, no longer than the last command lives."""
+        last = self.commands[-1]
+        until(lambda: condition() or last.process.ended() is not None, PATIENCE)
+        assert condition(), last.said
+
     def _leases(self) -> tuple[Any, ...]:
         return self.simulator.leases().open
 
@@ -263,7 +272,7 @@ def in_snapshot(site: Site) -> None:
 
 def in_download(site: Site) -> None:
     """Wait until the large VM's disk is being downloaded, slowly."""
-    site.simulator.disturb_downloads(Download(vm="big", rate=_SLOW, count=1))
+    site.simulator.disturb_downloads(Download(vm="big", rate=_SLOW))
     site.until_downloading("big")
 
 

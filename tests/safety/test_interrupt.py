@@ -11,8 +11,8 @@ import pytest
 from orchestrator.errors import ExitCode
 from tests.safety.harness import Command, Site, digests, in_download, in_push, in_snapshot, slow
 
-DRAINS, CANCELS = "Ctrl-C again cancels", "cancelling and cleaning up"
-"""What the command says when it has understood."""
+DRAINS = "Ctrl-C again cancels"
+"""What the command says when it has understood the first one."""
 
 
 def states(site: Site) -> dict[str, str]:
@@ -66,7 +66,6 @@ def test_a_cancelled_run_cleans_up(
         begun = time.monotonic()
         assert command.wait() == ExitCode.INTERRUPTED, command.said
         assert time.monotonic() - begun < grace
-        assert CANCELS in command.said
     site.undisturb()
     assert set(states(site).values()) == {"cancelled"}
     site.assert_settled()
@@ -78,7 +77,7 @@ def test_the_third_ctrl_c_leaves_at_once_and_a_sweep_removes_exactly_ours(
 ) -> None:
     with site.converting("--workers", "1") as command:
         in_download(site)
-        site.simulator.inject(slow("RemoveSnapshot_Task", 20.0))
+        site.simulator.inject(slow("RemoveSnapshot_Task", 6.0))
         twice(command)
         site.until_called("RemoveSnapshot_Task")
         begun = time.monotonic()

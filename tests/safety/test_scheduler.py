@@ -25,9 +25,10 @@ def test_a_killed_worker_costs_an_attempt_and_workers_outlive_runs(
     site: Site, scheduler: str, undisturbed: Mapping[str, str]
 ) -> None:
     flags = ("--scheduler", scheduler)
-    with site.converting(*flags) as command:
+    with site.converting(*flags, "--max-vms", "1") as command:
         in_download(site)
         os.kill(site.holder("disk-0.raw"), signal.SIGKILL)
+        site.undisturb()
         assert command.wait() == ExitCode.OK, command.said
     assert errors(site.report()["big"]) == [("download", "worker-lost")]
     assert digests(site.report()) == site.tagged() == undisturbed

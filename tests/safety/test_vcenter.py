@@ -15,6 +15,7 @@ def test_sessions_that_vcenter_ends_are_opened_again(site: Site, undisturbed: Ma
     with site.converting("--workers", "1") as command:
         in_download(site)
         assert site.simulator.end_sessions()
+        site.simulator.disturb_downloads()
         site.until_called("RemoveSnapshot_Task")
         assert site.simulator.end_sessions()
         assert command.wait() == ExitCode.OK, command.said
