@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -235,7 +234,7 @@ class Cluster:
         async with self._looking:
             try:
                 identity = await self._client.scheduler.identity(n_workers=-1)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # RuntimeError: the client has closed meanwhile
                 log.warning("the Dask scheduler does not answer: %s", error)
                 return
             heard = {address: worker["last_seen"] for address, worker in identity["workers"].items()}
@@ -363,7 +362,9 @@ def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
     with ExitStack() as stack:
         stack.enter_context(_without_vcenter_variables())
         stack.enter_context(dask.config.set(_DASK_CONFIG))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-dask-"))
+        own = Scratch(default_root())  # a temporary folder would outlive a kill
+        stack.callback(own.close)
+        folder = str(own.path)
         if settings.scheduler:
             target: Any = settings.scheduler
         else:
