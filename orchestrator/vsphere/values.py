@@ -161,6 +161,16 @@ class Inventory:
     """Calls to vCenter that the listing took."""
 
 
+class Grade(StrEnum):
+    """What a line of the pre-flight check means for a run."""
+
+    FINE = "fine"
+    WARNING = "warning"
+    """A run can begin, and something of it will go badly or not at all."""
+    BLOCKING = "blocking"
+    """A run does not begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One line of the pre-flight check."""
@@ -170,6 +180,15 @@ class CheckResult:
     detail: str
     remedy: str = ""
     """What to do; empty when ``ok``."""
+    blocks: bool = True
+    """Whether a run must not begin with it when it is not ``ok``."""
+
+    @property
+    def grade(self) -> Grade:
+        """What it means for a run."""
+        if self.ok:
+            return Grade.FINE
+        return Grade.BLOCKING if self.blocks else Grade.WARNING
 
 
 @dataclass(frozen=True, slots=True)
