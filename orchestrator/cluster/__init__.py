@@ -6,8 +6,8 @@ as an event, and the state machine decides. What the resident worker does goes t
 """
 
 from orchestrator.cluster.cluster import Cluster
-from orchestrator.cluster.roll import PRODUCT, RollCall, call_roll
-from orchestrator.cluster.start import connect
+from orchestrator.cluster.roll import PRODUCT, RollCall
+from orchestrator.cluster.start import call_roll, connect
 from orchestrator.cluster.values import (
     ClusterEvent,
     ClusterSettings,

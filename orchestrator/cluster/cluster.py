@@ -6,13 +6,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
 from distributed.client import ClosedClientError
 
-from orchestrator.cluster import remote
+from orchestrator.cluster import remote, roll
 from orchestrator.cluster.values import (
     CONVERT,
     VCENTER,
@@ -65,6 +65,12 @@ class Cluster:
         """Convert slots by worker."""
         with self._lock:
             return dict(self._workers)
+
+    def call_roll(
+        self, question: roll.Question, order: Any, seconds: float, only: Collection[str] | None = None
+    ) -> roll.RollCall:
+        """Ask every worker that converts, or those in ``only``; see ``roll.take``."""
+        return roll.take(self._client, question, order, seconds, only)
 
     def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
         """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""

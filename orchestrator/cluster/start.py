@@ -11,7 +11,7 @@ from typing import Any
 import dask.config
 from distributed import Client, LocalCluster, Worker
 
-from orchestrator.cluster import remote
+from orchestrator.cluster import remote, roll
 from orchestrator.cluster.cluster import Cluster
 from orchestrator.cluster.values import CONVERT, VCENTER, ClusterSettings, Listener
 from orchestrator.errors import ConnectError
@@ -37,7 +37,7 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
     Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
     """
     with ExitStack() as stack:
-        client, folder = stack.enter_context(scheduler(settings))
+        client, folder = stack.enter_context(_scheduler(settings))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
         address = stack.enter_context(_resident_worker(client, desk.id, settings, folder))
         cluster = Cluster(client, desk, address, settings, listener)
@@ -47,8 +47,19 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
             cluster.close()
 
 
+def call_roll(
+    settings: ClusterSettings, question: roll.Question, order: Any, seconds: float = 120.0
+) -> roll.RollCall:
+    """Ask every worker that converts, beside whatever it does now; ``seconds`` are for the answer.
+
+    Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
+    """
+    with _scheduler(settings) as (client, _):
+        return roll.take(client, question, order, seconds)
+
+
 @contextmanager
-def scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
+def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
     """A client of the scheduler, our own or another, and a folder for this process."""
     with ExitStack() as stack:
         stack.enter_context(_without_vcenter_variables())
