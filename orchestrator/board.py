@@ -42,22 +42,34 @@ class Board:
         self._planned: dict[str, PlannedVm] = {}
         self._failures: dict[str, Failure] = {}
         self._settings = ""
-        self.phase = RunPhase.STARTING
+        self._phases: tuple[RunPhase, ...] = (RunPhase.STARTING,)
         self.workers: tuple[str, ...] = ()
         self.budgets: tuple[BudgetUse, ...] = ()
         self.swept = 0
         self.notes: tuple[str, ...] = ()
 
+    @property
+    def phase(self) -> RunPhase:
+        """What the run is at."""
+        return self._phases[-1]
+
+    @phase.setter
+    def phase(self, phase: RunPhase) -> None:
+        if phase is not self.phase:
+            self._phases = (*self._phases, phase)
+
     def view(self) -> RunView:
         """The run as it is now."""
+        *passed, phase = self._phases
         return RunView(
             run=self._run.id if self._run else "",
             ledger=self._ledger,
             datacenter=self._datacenter,
-            phase=self.phase,
+            phase=phase,
             now=time.time(),
             started=self._started,
             ended=self._ended,
+            passed=tuple(passed),
             jobs=tuple(tracker.view for tracker in self._trackers.values()),
             workers=self.workers,
             budgets=self.budgets,

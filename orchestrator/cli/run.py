@@ -22,7 +22,7 @@ from orchestrator.fleet.admission import Budgets
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules
-from orchestrator.fleet.view import RunPhase, RunView
+from orchestrator.fleet.view import RunView
 from orchestrator.job import JobSettings, Published
 from orchestrator.ledger import Ledger
 from orchestrator.ledger.engine import default_location
@@ -179,9 +179,13 @@ def wide_console() -> Console:
 
 
 def exit_code(view: RunView) -> ExitCode:
-    """The exit status that tells how the run went."""
+    """The exit status that tells what became of the VMs.
+
+    Interrupted is a run that leaves VMs to the next one: a Ctrl-C while the last one ends keeps none from
+    being done, so the status is that of a run without it.
+    """
     counts = view.counts
-    if view.phase in (RunPhase.DRAINING, RunPhase.CANCELLING) or counts[JobState.CANCELLED]:
+    if counts[JobState.CANCELLED]:
         return ExitCode.INTERRUPTED
     if counts[JobState.FAILED] or any(job.snapshot_left for job in view.jobs):
         return ExitCode.SOME_FAILED

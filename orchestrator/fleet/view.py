@@ -180,6 +180,8 @@ class RunView:
     now: float
     started: float
     ended: float | None = None
+    passed: tuple[RunPhase, ...] = ()
+    """The phases before this one, in order: who looks now and then must not miss a short one."""
     jobs: tuple[JobView, ...] = ()
     """In the order of the inventory."""
     workers: tuple[str, ...] = ()

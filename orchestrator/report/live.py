@@ -188,14 +188,16 @@ def _share(part: int, whole: int) -> str:
 def _tell(view: Callable[[], RunView], console: Console, ended: threading.Event) -> None:
     """Print a line whenever a VM or the run changes its state, and now and then about a VM that does not."""
     told: dict[str, tuple[JobState, float]] = {}
-    phase = RunPhase.STARTING
+    phases = 0
     last = False
     while not last:
         last = ended.wait(LINES_INTERVAL)
         now = view()
-        if now.phase is not phase and now.phase in _PHASES:
-            console.print(Text(f"{now.now - now.started:8.1f} s  {_PHASES[now.phase]}"), soft_wrap=True)
-        phase = now.phase
+        passed = (*now.passed, now.phase)
+        for phase in passed[phases:]:
+            if phase in _PHASES:
+                console.print(Text(f"{now.now - now.started:8.1f} s  {_PHASES[phase]}"), soft_wrap=True)
+        phases = len(passed)
         for job in now.jobs:
             state, since = told.get(job.job, (JobState.QUEUED, now.started))
             due = bool(job.running) and now.now - since >= PROGRESS_INTERVAL

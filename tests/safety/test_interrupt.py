@@ -13,6 +13,8 @@ from tests.safety.harness import Command, Site, digests, in_download, in_push, i
 
 DRAINS = "Ctrl-C again cancels"
 """What the command says when it has understood the first one."""
+CANCELS = "cancelling and cleaning up"
+"""… and the second one, or SIGTERM."""
 
 
 def states(site: Site) -> dict[str, str]:
@@ -66,6 +68,7 @@ def test_a_cancelled_run_cleans_up(
         begun = time.monotonic()
         assert command.wait() == ExitCode.INTERRUPTED, command.said
         assert time.monotonic() - begun < grace
+        assert CANCELS in command.said
     site.undisturb()
     assert set(states(site).values()) == {"cancelled"}
     site.assert_settled()

@@ -12,19 +12,32 @@ from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import JobView, RunPhase
 from tests.orchestrator.report.views import job, run_view
 
-DONE, SKIPPED = job("a", JobState.DONE), job("b", JobState.SKIPPED)
+DONE, FAILED, SKIPPED = (
+    job(state.value, state) for state in (JobState.DONE, JobState.FAILED, JobState.SKIPPED)
+)
+LEFT_TO_THE_NEXT_RUN = job("d", JobState.CANCELLED)
+SNAPSHOT_LEFT = job("a", JobState.DONE, snapshot_left=True)
+UNDISTURBED = (RunPhase.STARTING, RunPhase.RUNNING)
+DRAINED = (*UNDISTURBED, RunPhase.DRAINING)
+CANCELLED = (*DRAINED, RunPhase.CANCELLING)
 
 
 @pytest.mark.parametrize(
-    ("jobs", "phase", "code"),
+    ("jobs", "passed", "code"),
     [
-        ((DONE, SKIPPED), RunPhase.ENDED, ExitCode.OK),
-        ((DONE, job("c", JobState.FAILED)), RunPhase.ENDED, ExitCode.SOME_FAILED),
-        ((job("a", JobState.DONE, snapshot_left=True),), RunPhase.ENDED, ExitCode.SOME_FAILED),
-        ((SKIPPED,), RunPhase.ENDED, ExitCode.NOTHING_MATCHED),
-        ((DONE, job("d", JobState.CANCELLED)), RunPhase.ENDED, ExitCode.INTERRUPTED),
-        ((DONE,), RunPhase.DRAINING, ExitCode.INTERRUPTED),
+        ((DONE, SKIPPED), UNDISTURBED, ExitCode.OK),
+        ((DONE, FAILED), UNDISTURBED, ExitCode.SOME_FAILED),
+        ((SNAPSHOT_LEFT,), UNDISTURBED, ExitCode.SOME_FAILED),
+        ((SKIPPED,), UNDISTURBED, ExitCode.NOTHING_MATCHED),
+        ((DONE, FAILED, LEFT_TO_THE_NEXT_RUN), DRAINED, ExitCode.INTERRUPTED),
+        ((LEFT_TO_THE_NEXT_RUN,), CANCELLED, ExitCode.INTERRUPTED),
+        # The interruption came when nothing was left to be kept from.
+        ((DONE, SKIPPED), DRAINED, ExitCode.OK),
+        ((DONE, FAILED), CANCELLED, ExitCode.SOME_FAILED),
     ],
 )
-def test_worst_outcome_decides(jobs: tuple[JobView, ...], phase: RunPhase, code: ExitCode) -> None:
-    assert exit_code(dataclasses.replace(run_view(), jobs=jobs, phase=phase)) is code
+def test_what_became_of_the_vms_decides(
+    jobs: tuple[JobView, ...], passed: tuple[RunPhase, ...], code: ExitCode
+) -> None:
+    ended = dataclasses.replace(run_view(), jobs=jobs, passed=passed, phase=RunPhase.ENDED)
+    assert exit_code(ended) is code

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from orchestrator.board import Board
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import RunPhase
 from orchestrator.report import text
@@ -104,12 +105,20 @@ def test_plain_lines_tell_every_end() -> None:
     assert any(DIGEST in line for line in lines)
 
 
-def test_plain_lines_tell_that_the_run_drains() -> None:
+def test_plain_lines_tell_every_phase_once_however_short() -> None:
+    board = Board("ledger", "DC0")
     console = Console(file=io.StringIO(), width=80)
-    with watch(lambda: dataclasses.replace(run_view(), phase=RunPhase.DRAINING, jobs=()), console):
-        pass
+    with watch(board.view, console):
+        for phase in (RunPhase.RUNNING, RunPhase.DRAINING, RunPhase.DRAINING, RunPhase.CANCELLING):
+            board.phase = phase
+        board.end("interrupted")
     assert isinstance(console.file, io.StringIO)
-    assert "Ctrl-C again cancels it" in console.file.getvalue()
+    said = [line.partition(" s  ")[2] for line in console.file.getvalue().splitlines()]
+    assert said == [
+        "reading the inventory",
+        "finishing what was begun; Ctrl-C again cancels it",
+        "cancelling and cleaning up; Ctrl-C again exits at once",
+    ]
 
 
 @pytest.mark.parametrize(
