@@ -56,10 +56,23 @@ class FilesystemError(ConvertError):
 
 
 class ReaderDiedError(ConvertError):
-    """The child process that reads the disk ended, was killed, or went past its limits."""
+    """The child process that reads the disk was killed, crashed, fell silent or spoke nonsense."""
 
     kind = "reader"
     retryable = True
+
+
+class LimitError(ConvertError):
+    """What a disk holds goes past a limit of the process that reads it; the hint names the setting."""
+
+    kind = "reader-limit"
+
+
+class DefectError(ConvertError):
+    """What nobody foresaw, so that doing it again gives the same; the message says what and where."""
+
+    kind = "internal"
+    default_hint = "this is a defect: please report it with the log"
 
 
 class ScratchFullError(ConvertError):

@@ -23,6 +23,8 @@ class Reading:
     """Address space of the reading process."""
     stall_seconds: float = 600
     """The reading process is ended after this long without a sign of life."""
+    tree_bytes: int | None = None
+    """Most bytes of tar that it may give; None: what its disks can hold (``converters.reader.limits``)."""
     keep: tuple[str, ...] = ()
     """Names of clean-up rules that are switched off."""
     clean: tuple[str, ...] = ()

@@ -300,6 +300,13 @@ class Settings(BaseModel):
     reader_memory: int = _setting(
         4096, Section.READING, IMAGE_VERBS, "MiB of address space of the process that reads a disk.", ge=512
     )
+    reader_tree: int | None = _setting(
+        None,
+        Section.READING,
+        IMAGE_VERBS,
+        "GiB of tar that process may give before it is ended; default: 8 times its disks and 1 TiB.",
+        gt=0,
+    )
     reader_stall: float = _setting(
         600,
         Section.READING,

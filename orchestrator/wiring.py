@@ -76,6 +76,7 @@ def reading(settings: Settings) -> Reading:
         engines=tuple(engine.value for engine in settings.engines),
         root=settings.root,
         memory_bytes=settings.reader_memory << 20,
+        tree_bytes=settings.reader_tree << 30 if settings.reader_tree else None,
         stall_seconds=settings.reader_stall,
         keep=settings.keep,
         clean=settings.clean,

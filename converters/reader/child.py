@@ -10,11 +10,12 @@ import json
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from converters.errors import ConvertError, ReaderDiedError
+from converters.errors import ConvertError
 from converters.filesystems.base import Entry, Filesystem, Kind
 from converters.filesystems.mounts import open_guest
 from converters.filesystems.tree import GuestTree
@@ -25,20 +26,17 @@ from converters.image.removals import RemovalTally
 from converters.image.rules import Rule, select, swap_rule
 from converters.image.tar import tar_stream
 from converters.reader.confine import confine
+from converters.reader.failures import failure_of
 from converters.reader.frames import (
     ERROR,
     INSPECTION,
     SUMMARY,
     Assignment,
-    Failure,
     FrameWriter,
     Order,
     Summary,
 )
 from converters.request import Reading
-
-_LONGEST_TEXT = 2000
-"""Characters of a message: a guest's paths may be in it."""
 
 
 def main() -> int:
@@ -48,18 +46,16 @@ def main() -> int:
     writer = FrameWriter(channel)
     # The one pickle of the protocol comes from the parent, which is trusted.
     assignment: Assignment = pickle.load(sys.stdin.buffer)
+    memory = assignment.reading.memory_bytes
     try:
-        confine(assignment.reading.memory_bytes)
+        confine(memory)
         serve(assignment, writer)
-    except ConvertError as error:
-        shown = Failure(error.kind, error.message[:_LONGEST_TEXT], error.hint[:_LONGEST_TEXT])
-        send(writer, ERROR, shown)
-    except MemoryError:
-        limit = f"the {assignment.reading.memory_bytes >> 20} MiB it may use"
-        hint = "raise --reader-memory"
-        send(writer, ERROR, Failure(ReaderDiedError.kind, f"reading the disk needs more than {limit}", hint))
-    except BrokenPipeError:
+    except BrokenPipeError:  # the parent wants no more
         return 1
+    except Exception as error:
+        if not isinstance(error, ConvertError):
+            traceback.print_exc()
+        send(writer, ERROR, failure_of(error, memory))
     return 0
 
 

@@ -13,6 +13,8 @@ import platform
 import resource
 import struct
 
+from converters.errors import UnsupportedError
+
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
@@ -38,7 +40,7 @@ def confine(memory_bytes: int) -> None:
     """Confine this process and every child it will have.
 
     Raises:
-        OSError: the kernel refuses; then nothing hostile may be read.
+        UnsupportedError: the kernel refuses; then nothing hostile may be read.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -50,7 +52,11 @@ def confine(memory_bytes: int) -> None:
 def _refuse_network() -> None:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
-        raise OSError(errno.ENOTSUP, f"no system call filter for {machine}: disks are not read unconfined")
+        known = " or ".join(_ARCHITECTURES)
+        raise UnsupportedError(
+            f"no system call filter for {machine}: disks are not read unconfined",
+            f"use a worker with {known}",
+        )
     architecture, socket_call = _ARCHITECTURES[machine]
     unix = 1  # AF_UNIX
     instructions = (
@@ -72,5 +78,8 @@ def _refuse_network() -> None:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
         _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0
     ):
-        number = ctypes.get_errno()
-        raise OSError(number, f"cannot take the network away from the reading process: {os.strerror(number)}")
+        why = os.strerror(ctypes.get_errno())
+        raise UnsupportedError(
+            f"cannot take the network away from the reading process: {why}; disks are not read unconfined",
+            "use a worker whose kernel has seccomp filters (CONFIG_SECCOMP_FILTER)",
+        )

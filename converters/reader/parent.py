@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import pickle
 import select
@@ -18,9 +19,10 @@ from typing import IO, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from converters.disks.base import DiskSource
-from converters.errors import ConvertError, OutputError, ReaderDiedError
+from converters.errors import ConvertError, DefectError, ReaderDiedError
 from converters.guest.facts import Directory, Inspection
 from converters.process import MINIMAL_ENVIRONMENT, PIPE, ProcessError, Running, running
+from converters.reader.failures import error_of, printable
 from converters.reader.frames import (
     DATA,
     ERROR,
@@ -33,7 +35,10 @@ from converters.reader.frames import (
     Order,
     Summary,
 )
+from converters.reader.limits import Meter, tree_limit
 from converters.request import Reading
+
+log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-I", "-m", "converters.reader.child")
 """The reading process; isolated from the environment and the current folder (python(1))."""
@@ -102,7 +107,12 @@ class Reader:
         return self._value(Inspection, length)
 
     def tar(self, directories: tuple[Directory, ...] = ()) -> Iterator[bytes]:
-        """The cleaned tree, with ``directories`` where it has none, as tar in pieces of at most 1 MiB."""
+        """The cleaned tree, with ``directories`` where it has none, as tar in pieces of at most 1 MiB.
+
+        Raises:
+            ConvertError: what the child reported, ``ReaderDiedError``, or ``LimitError``: it is endless.
+        """
+        meter = Meter(self._assignment.reading.tree_bytes or tree_limit(self._assignment.disks))
         self._ask(pickle.dumps(Order(directories)))
         while True:
             kind, length = self._header()
@@ -111,6 +121,7 @@ class Reader:
                 return
             if kind != DATA or length > FRAME_BYTES:
                 raise self._unexpected(kind)
+            meter.take(length)
             while length:
                 piece = self._read(length)
                 length -= len(piece)
@@ -137,7 +148,7 @@ class Reader:
         header = self._exactly(HEADER.size)
         kind, length = HEADER.unpack(header)
         if kind == ERROR:
-            raise _error(self._value(Failure, length, _MOST_FAILURE_BYTES))
+            raise self._failed(self._value(Failure, length, _MOST_FAILURE_BYTES))
         return kind, length
 
     def _value(self, wanted: type[Value], length: int, most: int = _MOST_JSON_BYTES) -> Value:
@@ -186,33 +197,28 @@ class Reader:
     def _stdout(self) -> int:
         return _descriptor(self._running().process.stdout)
 
-    def _died(self) -> ReaderDiedError:
+    def _failed(self, failure: Failure) -> ConvertError:
+        """The error that the child reported; of a defect, the log has the trace."""
+        error = error_of(failure)
+        if isinstance(error, DefectError):
+            said = self._running().stderr().decode("utf-8", "backslashreplace")
+            log.error("the reading process: %s", "\n".join(map(printable, said.splitlines())))
+        return error
+
+    def _died(self) -> ConvertError:
+        """The error of a child that ended without a word: killed, which may pass, or by its own doing."""
         child = self._running()
         try:
             status = child.wait(_GRACE_SECONDS)
         except ProcessError:
             return ReaderDiedError("the reading process closed its pipe and did not end")
+        if status >= 0:
+            return DefectError(f"the reading process gave up: {printable(child.failure().message)}")
         hint = "the machine may have run out of memory: run fewer slots on it" if status == -SIGKILL else ""
-        return ReaderDiedError(f"the reading process died: {child.failure().message}", hint)
+        return ReaderDiedError(f"the reading process died: {printable(child.failure().message)}", hint)
 
     def _unexpected(self, kind: bytes) -> ReaderDiedError:
         return ReaderDiedError(f"the reading process sent an unexpected frame of kind {kind!r}")
-
-
-def _error(failure: Failure) -> ConvertError:
-    """The child's error, as the class it had there; never one of the output, which it knows nothing of."""
-    classes = [ConvertError]
-    for known in classes:
-        classes.extend(kind for kind in known.__subclasses__() if kind is not OutputError)
-    found = next((known for known in classes if known.kind == failure.kind), ReaderDiedError)
-    return found(_shown(failure.message), _shown(failure.hint))
-
-
-def _shown(text: str) -> str:
-    """Text that may come from a guest's own bytes, as it can be written to a terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
 
 
 def _descriptor(pipe: IO[bytes] | None) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 PRELUDE = """
 import ctypes, errno, json, os, resource, socket, subprocess, sys
+from converters.errors import UnsupportedError
 from converters.reader.confine import confine
 
 def attempt(action):
@@ -127,7 +128,7 @@ import platform
 platform.machine = lambda: "riscv64"
 try:
     confine(1 << 30)
-except OSError as error:
+except UnsupportedError as error:
     print(json.dumps(str(error)))
 """)
     assert "no system call filter for riscv64" in found

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from converters.errors import ConvertError, DiskError, FilesystemError, ReaderDiedError
+from converters.errors import (
+    ConvertError,
+    DefectError,
+    DiskError,
+    FilesystemError,
+    LimitError,
+    ReaderDiedError,
+)
 from converters.guest.facts import Directory
 from converters.reader.parent import Reader
 from converters.request import Reading
@@ -31,10 +39,10 @@ def summary():
 """
 
 
-def liar(script: str, scratch: Path, stall: float = 20) -> Reader:
+def liar(script: str, scratch: Path, stall: float = 20, tree_bytes: int | None = None) -> Reader:
     """A reader whose process runs ``script`` in place of the real one."""
     command = (sys.executable, "-I", "-c", PRELUDE + script)
-    return Reader([], Reading(stall_seconds=stall), scratch, command)
+    return Reader([], Reading(stall_seconds=stall, tree_bytes=tree_bytes), scratch, command)
 
 
 def read_all(reader: Reader) -> int:
@@ -54,10 +62,6 @@ def test_the_words_of_the_protocol_are_understood(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("", "died: .* exit status 0"),
-        ("sys.exit('no such thing as mercy')", "exit status 1: no such thing as mercy"),
-        ("os.write(1, b'I')", "died"),
-        ("frame(b'I', b'{', 10)", "died"),
         ("frame(b'I', b'{]')", "cannot be understood"),
         ("frame(b'I', bytes(range(256)))", "cannot be understood"),
         ("frame(b'I', b'{\"guest\": 1}')", "cannot be understood"),
@@ -73,8 +77,6 @@ def test_the_words_of_the_protocol_are_understood(tmp_path: Path) -> None:
         ("inspection(); inspection()", "unexpected frame of kind b'I'"),
         ("inspection(); frame(b'Q')", "unexpected frame of kind b'Q'"),
         ("inspection(); frame(b'D', length=(1 << 20) + 1)", "unexpected frame of kind b'D'"),
-        ("inspection(); frame(b'D', b'abc', 4)", "died"),
-        ("inspection(); frame(b'D', b'abc')", "died"),
         ("inspection(); frame(b'S', b'{\"entries\": \"many\"}')", "cannot be understood"),
         ("inspection(); frame(b'S', length=1 << 31)", "description of 2147483648 bytes"),
     ],
@@ -83,6 +85,52 @@ def test_nonsense_is_an_error(script: str, message: str, tmp_path: Path) -> None
     with pytest.raises(ReaderDiedError, match=message), liar(script, tmp_path) as reader:
         read_all(reader)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("", "exit status 0"),
+        ("sys.exit('no such thing as mercy')", "exit status 1: no such thing as mercy"),
+        ("os.write(1, b'I')", "exit status 0"),
+        ("frame(b'I', b'{', 10)", "exit status 0"),
+        ("inspection(); frame(b'D', b'abc', 4)", "exit status 0"),
+        ("inspection(); frame(b'D', b'abc')", "exit status 0"),
+        (
+            "import converters.no_such_module",
+            "ModuleNotFoundError: No module named 'converters.no_such_module'",
+        ),
+    ],
+)
+def test_an_end_of_its_own_doing_is_not_tried_again(script: str, message: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(DefectError, match=f"gave up: .*{message}") as caught,
+        liar(script, tmp_path) as reader,
+    ):
+        read_all(reader)
+    assert not caught.value.retryable
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_a_crash_is_tried_again(number: signal.Signals, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ReaderDiedError, match=f"died: .*{number.name}") as caught,
+        liar(f"inspection(); frame(b'D', b'abc', 4); os.kill(os.getpid(), {number:d})", tmp_path) as reader,
+    ):
+        read_all(reader)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("frame", ["b'\\0' * (1 << 20)", "b'x'", "b''"])
+def test_a_tree_without_end_has_an_end(frame: str, tmp_path: Path) -> None:
+    script = f"inspection(); pickle.load(sys.stdin.buffer)\nwhile True: frame(b'D', {frame})"
+    with (
+        pytest.raises(LimitError, match=r"more than 0\.1 GiB as tar.*--reader-tree") as caught,
+        liar(script, tmp_path, tree_bytes=64 << 20) as reader,
+    ):
+        read_all(reader)
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize(
@@ -122,7 +170,7 @@ def test_a_process_that_closes_its_pipe_and_lives_on(tmp_path: Path) -> None:
 def test_what_a_library_prints_is_told(tmp_path: Path) -> None:
     script = "sys.stderr.write('first\\nfatal: out of cheese\\n'); os._exit(9)"
     with (
-        pytest.raises(ReaderDiedError, match=r"exit status 9: first \| fatal: out of cheese"),
+        pytest.raises(DefectError, match=r"exit status 9: first \| fatal: out of cheese"),
         liar(script, tmp_path) as reader,
     ):
         reader.inspect()
@@ -135,6 +183,7 @@ def test_what_a_library_prints_is_told(tmp_path: Path) -> None:
         ("disk", DiskError),
         ("reader", ReaderDiedError),
         ("convert", ConvertError),
+        ("internal", DefectError),
         ("nonsense", ReaderDiedError),
         ("registry-refused", ReaderDiedError),  # which could end a whole run
     ],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from converters.disks import RawFile, detect
-from converters.errors import ConvertError, DiskError, FilesystemError, NoLinuxError, ReaderDiedError
+from converters.disks import ImageFile, RawFile, detect
+from converters.errors import (
+    ConvertError,
+    DefectError,
+    DiskError,
+    FilesystemError,
+    LimitError,
+    NoLinuxError,
+    ReaderDiedError,
+    ScratchFullError,
+)
 from converters.guest.facts import Directory
+from converters.image.tar import LARGEST_FILE
+from converters.reader.failures import error_of, failure_of
+from converters.reader.limits import DISKS_TIMES, LARGEST_DISK, tree_limit
 from converters.reader.parent import Reader
 from converters.request import Reading
 from deploy.demo import guests
@@ -144,10 +158,64 @@ def test_memory_has_a_limit_that_is_told(tmp_path: Path) -> None:
     limit = needed - 1
     tight = Reading(("ext2fs",), memory_bytes=limit << 20)
     wanted = f"reading the disk needs more than the {limit} MiB it may use .*--reader-memory"
-    with pytest.raises(ReaderDiedError, match=wanted), reading(disk, tmp_path, tight) as (reader, _):
+    with pytest.raises(LimitError, match=wanted), reading(disk, tmp_path, tight) as (reader, _):
         reader.inspect()
         for _ in reader.tar():
             pass
+
+
+def test_a_tree_that_takes_more_than_it_may_is_not_read_on(tmp_path: Path) -> None:
+    limited = Reading(("ext2fs",), tree_bytes=8 << 20)
+    disk = guests.small(payload=16 << 20).raw
+    size = 0
+    with pytest.raises(LimitError, match="--reader-tree"), reading(disk, tmp_path, limited) as (reader, _):
+        reader.inspect()
+        for piece in reader.tar():
+            size += len(piece)
+    assert 4 << 20 < size <= 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("tree.lookup(b'etc').no_such", "AttributeError: .*'no_such'"),
+        ("int('three\x1b')", r"ValueError: .*'three\\x1b'"),
+        ("[][0]", "IndexError: list index out of range"),
+    ],
+)
+def test_a_defect_is_told_as_what_it_is_and_not_tried_again(
+    fault: str, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = (
+        "import sys; from converters.reader import child\n"
+        f"child.inspect = lambda tree: {fault}\n"
+        "sys.exit(child.main())"
+    )
+    command = (sys.executable, "-I", "-c", code)
+    place = r"\(converters/reader/child\.py:\d+, in serve\)"
+    with (
+        Reader([RawFile(str(guests.small().raw))], IN_PROCESS, tmp_path, command) as reader,
+        pytest.raises(DefectError, match=rf"internal error: {words} {place}") as caught,
+    ):
+        reader.inspect()
+    assert not caught.value.retryable
+    assert "report it" in caught.value.hint
+    assert "Traceback (most recent call last)" in caplog.text
+
+
+def test_a_full_scratch_folder_is_told_as_that(tmp_path: Path) -> None:
+    failure = failure_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1 << 30)
+    assert isinstance(error_of(failure), ScratchFullError)
+
+
+def test_the_limit_of_a_tree_follows_its_disks(tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    with disk.open("wb") as file:
+        file.truncate(5 << 30)
+    one, two = (tree_limit([RawFile(str(disk))] * count) for count in (1, 2))
+    assert one > LARGEST_FILE, "a sparse file of the largest size fits, beside all else"
+    assert two - one == DISKS_TIMES * (5 << 30)
+    assert tree_limit([ImageFile(str(disk), "qcow2")]) > LARGEST_DISK, "it may be thin"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
