@@ -29,6 +29,8 @@ DATACENTER = "DC0"
 PATIENCE = 60.0
 """Seconds that any one thing may take."""
 LEASE_SECONDS = 3.0
+WORKER = "multiprocessing-fork"
+"""What stands in the arguments of a local worker."""
 BY_HAND = ("big", "before the upgrade")
 """VM and name of a snapshot that somebody else made."""
 _SLOW = 1 << 20
@@ -130,7 +132,7 @@ class Site:
 
     def undisturb(self) -> None:
         """End every disturbance."""
-        self.link.rate = 0
+        self.link.go_on()
         self.simulator.reset()
 
     # What is going on, seen from outside.
@@ -147,6 +149,11 @@ class Site:
             return any(_size(file) >= size for file in self.registry.folder.glob(pattern))
 
         self._until(pushed)
+
+    def until_stopped(self, method: str, what: str, at_answer: bool = False) -> None:
+        """Wait until a request of the large VM's repository, or the answer to it, is held up."""
+        stop = self.link.stop_at(f"{method} /v2/{self.prefix}/big/{what}/", at_answer)
+        self._until(lambda: stop.met)
 
     def until_called(self, method: str) -> None:
         """Wait until vCenter was asked to do something."""
@@ -196,6 +203,9 @@ class Site:
         with self.ledger() as ledger:
             assert ledger.open_snapshots() == ()
             assert ledger.live_runs() == frozenset()
+            for job, repository in ledger.repositories().items():
+                image = ledger.last_image(job)
+                assert self.tagged().get(Path(repository).name) == (image and image.digest)
         # A worker that ends by a signal leaves its empty folder to the next one.
         files = [file for file in (self.folder / "scratch").rglob("*") if file.is_file()]
         assert [file for file in files if file.name != "lock"] == []

@@ -1,4 +1,4 @@
-"""A link to a server that can be slow: TCP on the loopback interface, forwarded at a set pace."""
+"""A link to a server that can be slow, or stop at a request: TCP on the loopback interface."""
 
 from __future__ import annotations
 
@@ -8,9 +8,28 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _PIECE = 16 << 10
 _BURST_SECONDS = 0.02
+_PAUSE = 0.02
+
+
+@dataclass(slots=True, eq=False)
+class Stop:
+    """Where a link holds up a request that begins with ``start``, or the answer to it; it never arrives."""
+
+    start: bytes
+    at_answer: bool = False
+    met: bool = False
+    """Whether it has stopped there."""
+    over: bool = False
+
+    async def hold(self) -> None:
+        """Wait until the connection may be cut."""
+        self.met = True
+        while not self.over:
+            await asyncio.sleep(_PAUSE)
 
 
 class Link:
@@ -25,6 +44,19 @@ class Link:
         """Bytes a second from all clients to the server, from now on; 0: as fast as it goes."""
         self.sent = 0
         """Bytes that clients have sent through it."""
+        self._stop: Stop | None = None
+
+    def stop_at(self, start: str, at_answer: bool = False) -> Stop:
+        """Hold up the next request that begins with ``start``, or the answer to it, until ``go_on``."""
+        self._stop = Stop(start.encode(), at_answer)
+        return self._stop
+
+    def go_on(self) -> None:
+        """Let everything pass, as fast as it goes; the connection that was held up is cut."""
+        self.rate = 0
+        if self._stop is not None:
+            self._stop.over = True
+            self._stop = None
 
     async def serve(self, ready: Callable[[asyncio.AbstractEventLoop, asyncio.Event], None]) -> None:
         """Forward until the event that ``ready`` is given is set."""
@@ -38,8 +70,9 @@ class Link:
     async def _forward(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             server, requests = await asyncio.open_connection(*self._target)
-            there = asyncio.create_task(self._send(client, requests))
-            back = asyncio.create_task(_copy(server, answers))
+            stopped: list[Stop] = []
+            there = asyncio.create_task(self._send(client, requests, stopped))
+            back = asyncio.create_task(_copy(server, answers, stopped))
             # One direction's end is the other's: half-open connections have no use here.
             await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
             for task in (there, back):
@@ -47,10 +80,19 @@ class Link:
             requests.close()
         answers.close()
 
-    async def _send(self, client: asyncio.StreamReader, requests: asyncio.StreamWriter) -> None:
+    async def _send(
+        self, client: asyncio.StreamReader, requests: asyncio.StreamWriter, stopped: list[Stop]
+    ) -> None:
         with contextlib.suppress(OSError):
             while piece := await client.read(self._piece()):
                 self.sent += len(piece)
+                stop = self._stop
+                if stop is not None and not stop.met and piece.startswith(stop.start):
+                    if stop.at_answer:
+                        stopped.append(stop)
+                    else:
+                        await stop.hold()
+                        return
                 if self.rate:
                     await asyncio.sleep(len(piece) / self.rate)
                 requests.write(piece)
@@ -61,9 +103,12 @@ class Link:
         return min(_PIECE, max(1, int(self.rate * _BURST_SECONDS))) if self.rate else _PIECE
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, stopped: list[Stop]) -> None:
     with contextlib.suppress(OSError):
         while piece := await source.read(_PIECE):
+            if stopped:
+                await stopped.pop().hold()
+                return
             target.write(piece)
             await target.drain()
 

@@ -1,67 +1,26 @@
-"""The command, its workers and their children are killed, and the registry goes away in the middle."""
+"""A reader is killed, a worker frozen, and the registry goes away in the middle."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
-
-import pytest
+from collections.abc import Mapping
 
 from orchestrator.errors import ExitCode
-from tests.safety.harness import Site, digests, errors, in_download, in_push, in_release, in_snapshot
+from tests.safety.harness import WORKER, Site, digests, errors, in_push
 from tests.waiting import until
 
-WORKER, READER = "multiprocessing-fork", "converters.reader.child"
-"""What stands in the arguments of a local worker, and of the process that reads a disk for it."""
+READER = "converters.reader.child"
+"""What stands in the arguments of the process that reads a disk for a worker."""
 
 
-@pytest.mark.parametrize("reach", [in_snapshot, in_download, in_push, in_release])
-def test_the_command_is_killed_and_one_rerun_does_the_rest(
-    site: Site,
-    undisturbed: Mapping[str, str],
-    reach: Callable[[Site], None],
-) -> None:
+def test_a_killed_reader_costs_an_attempt(site: Site, undisturbed: Mapping[str, str]) -> None:
     with site.converting("--workers", "1") as command:
-        reach(site)
-        command.signal(signal.SIGKILL)
-        command.process.wait(10)
-    site.undisturb()
-    site.assert_whole()
-    site.simulator.end_sessions()  # as vCenter does with idle ones
-    jobs = site.convert("--workers", "1")
-    assert {job["state"] for job in jobs.values()} == {"done"}
-    assert digests(jobs) == site.tagged() == undisturbed
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize(
-    ("reach", "victim", "says"),
-    [
-        (in_download, WORKER, ("download", "worker-lost")),
-        (in_push, WORKER, ("convert", "worker-lost")),
-        (Site.undisturb, READER, ("convert", "reader")),
-    ],
-    ids=["worker in download", "worker in push", "reader"],
-)
-def test_a_killed_child_costs_an_attempt(
-    site: Site,
-    undisturbed: Mapping[str, str],
-    reach: Callable[[Site], None],
-    victim: str,
-    says: tuple[str, str],
-) -> None:
-    with site.converting("--workers", "1") as command:
-        reach(site)
-        kill(site.process(victim))
-        site.undisturb()
+        os.kill(site.process(READER), signal.SIGKILL)
         assert command.wait() == ExitCode.OK, command.said
     jobs = site.report()
-    assert errors(jobs["big"]) == [says]
+    assert errors(jobs["big"]) == [("convert", "reader")]
     assert digests(jobs) == site.tagged() == undisturbed
 
 
