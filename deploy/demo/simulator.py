@@ -200,6 +200,22 @@ class Simulator:
         """Have vCenter say that a VM's disks need consolidation."""
         self._send("PATCH", "/vms", {"vm": vm, "consolidation_needed": needed})
 
+    def occupy(self, vm: str, task: str = "relocate", seconds: int = 1) -> None:
+        """Have a vSphere task of somebody else at work on a VM."""
+        self._send("POST", "/occupations", {"vm": vm, "task": task, "seconds": seconds})
+
+    def set_host(self, host: str, connection: str) -> None:
+        """Make an ESXi host, and its VMs, ``connected``, ``disconnected`` or ``notResponding``."""
+        self._send("PATCH", "/hosts", {"host": host, "connection": connection})
+
+    def set_free(self, datastore: str, free: int) -> None:
+        """Leave ``free`` bytes on a datastore."""
+        self._send("PATCH", "/datastores", {"datastore": datastore, "free": free})
+
+    def link_clone(self, vm: str, parent: str) -> None:
+        """Make a VM a linked clone, whose first disk has a disk of another VM for its parent."""
+        self._send("POST", "/linked-clones", {"vm": vm, "parent": parent})
+
     def reset(self) -> None:
         """End every disturbance: rules and downloads, not settings."""
         self._send("DELETE", "/rules")

@@ -37,6 +37,7 @@ func (vc *vcenter) control() http.Handler {
 		decodeInto(w, r, &vc.settings) // what the body leaves out stays
 	})
 	mux.HandleFunc("PATCH /vms", accept(vc.changeMachine))
+	vc.moves(mux)
 	return mux
 }
 
