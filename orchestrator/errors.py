@@ -81,6 +81,44 @@ class VCenterBusyError(VCenterError):
     retryable = True
 
 
+class PutOffError(VCenterBusyError):
+    """Others need the VM now: it is tried again later, within a bound, and that is no failed attempt.
+
+    ``untouched`` tells that nothing was asked of vCenter but questions.
+    """
+
+    kind = "put-off"
+
+    def __init__(self, message: str, hint: str = "", untouched: bool = False) -> None:
+        super().__init__(message, hint)
+        self.args = (message, hint, untouched)
+        self.untouched = untouched
+
+
+class BackupRunningError(PutOffError):
+    """A backup product has its snapshot on the VM."""
+
+    kind = "backup-running"
+
+
+class HeldError(PutOffError):
+    """Another vSphere task is at work on the VM: a migration, a relocation, a snapshot of somebody else."""
+
+    kind = "held"
+
+
+class HostAwayError(PutOffError):
+    """The VM's ESXi host is disconnected or in maintenance mode."""
+
+    kind = "host-away"
+
+
+class GoneError(VCenterError):
+    """The VM was deleted, or taken out of the inventory. There is nothing to convert, so nothing failed."""
+
+    kind = "gone"
+
+
 class SnapshotError(VCenterError):
     """A snapshot could not be made."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from converters.errors import ConvertError
-from orchestrator.errors import OrchestratorError, SnapshotRefusedError
+from orchestrator.errors import GoneError, OrchestratorError, PutOffError, SnapshotRefusedError
 from orchestrator.fleet.states import Failure
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,10 @@ def failure_of(error: BaseException) -> Failure:
             message=error.message,
             hint=error.hint,
             retryable=error.retryable,
-            untouched=isinstance(error, SnapshotRefusedError),
+            untouched=isinstance(error, SnapshotRefusedError)
+            or (isinstance(error, PutOffError) and error.untouched),
+            put_off=isinstance(error, PutOffError),
+            gone=isinstance(error, GoneError),
         )
     if isinstance(error, MemoryError):
         return Failure("memory", "out of memory", "give workers more with --worker-memory", retryable=True)

@@ -258,6 +258,13 @@ class Settings(BaseModel):
         "Times a VM is tried when what failed can pass by itself.",
         gt=0,
     )
+    put_off_hours: float = _setting(
+        4,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "Hours for which a VM is put off while a backup, another task or its host's absence is in the way.",
+        ge=0,
+    )
     lease_hours: float = _setting(
         12, Section.BUDGETS, frozenset({Verb.RUN}), "Hours after which an export lease is ended.", gt=0
     )

@@ -78,6 +78,10 @@ class Failure:
     retryable: bool = False
     untouched: bool = False
     """The failed stage certainly changed nothing in vCenter."""
+    put_off: bool = False
+    """Others need the VM now: the attempt does not count, and the next one waits longer. Retryable, too."""
+    gone: bool = False
+    """There is no VM any more: the job is skipped, not failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,20 @@ class Rules:
     """Seconds before the second attempt; doubled for each further one."""
     backoff_limit: float = 300.0
     """Seconds."""
+    put_off_pause: float = 60.0
+    """Seconds before the next look at a VM that was put off; doubled each time, up to ``backoff_limit``."""
+    put_off_limit: float = 4 * 3600.0
+    """Seconds for which a VM is put off before it fails."""
 
     def backoff(self, tries: int) -> float:
         """Seconds to wait after the given number of tries, 1 or more."""
         return min(self.backoff_limit, self.backoff_base * 2.0 ** min(tries - 1, 32))
+
+    def pause(self, looks: int) -> float:
+        """Seconds to wait when a VM was put off for the given number of times, 1 or more."""
+        return min(
+            max(self.backoff_limit, self.put_off_pause), self.put_off_pause * 2.0 ** min(looks - 1, 32)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,10 @@ class Job:
     """What it becomes when nothing is in flight and the hold is closed; ``QUEUED``: it is tried again."""
     failure: Failure | None = None
     """The last one."""
+    put_offs: int = 0
+    """Attempts that do not count, as the VM was put off."""
+    put_off_since: float | None = None
+    """Since when others have needed the VM whenever it was looked at; None: they did not last time."""
 
 
 # Events of one job.

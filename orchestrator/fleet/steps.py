@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from orchestrator.fleet.patience import pause, put_off, tries_again
 from orchestrator.fleet.states import (
     Abandon,
     Admitted,
@@ -106,7 +107,7 @@ def _stage_done(job: Job, event: StageDone, mode: Mode) -> Step:
         case Stage.SNAPSHOT:
             return _start(job, Stage.EXPORT)
         case Stage.EXPORT:
-            return _start(job, Stage.DOWNLOAD)
+            return _start(replace(job, put_off_since=None), Stage.DOWNLOAD)
         case Stage.DOWNLOAD:
             converting, first = _start(job, Stage.CONVERT)
             releasing, second = _start_release(converting)
@@ -129,10 +130,12 @@ def _stage_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: 
         failed = replace(failed, hold=Hold.NONE)
     if job.outcome is not None:
         return _settle(replace(failed, stage=None), mode)
-    again = event.failure.retryable and job.attempt < rules.max_attempts and mode is not Mode.CANCEL
+    again = tries_again(failed, now, rules) and mode is not Mode.CANCEL
     if again and event.stage in (Stage.CONVERT, Stage.PUBLISH):
         # The disks are on scratch, the blobs in the registry: production need not give them a second time.
-        return replace(failed, due=now + rules.backoff(job.attempt)), ()
+        return replace(failed, due=now + pause(failed, rules)), ()
+    if event.failure.put_off:
+        failed = put_off(failed, now, rules)
     return _give_up_attempt(failed, now, rules, mode)
 
 
@@ -143,13 +146,15 @@ def _worker_lost(job: Job, worker: str, now: float, rules: Rules, mode: Mode) ->
     failure = Failure("worker-lost", message, "see the worker's log", retryable=True)
     lost = replace(job, failure=failure)
     if job.stage in _IN_VCENTER:
-        return _doom(lost, _outcome(lost, rules, mode)), ()
+        return _doom(lost, _outcome(lost, now, rules, mode)), ()
     return _give_up_attempt(lost, now, rules, mode)
 
 
-def _outcome(job: Job, rules: Rules, mode: Mode) -> JobState:
+def _outcome(job: Job, now: float, rules: Rules, mode: Mode) -> JobState:
     """What becomes of a job whose attempt failed."""
-    again = job.failure is not None and job.failure.retryable and job.attempt < rules.max_attempts
+    if job.failure is not None and job.failure.gone:
+        return JobState.SKIPPED
+    again = tries_again(job, now, rules)
     if mode is Mode.CANCEL or (again and mode is Mode.DRAIN):
         return JobState.CANCELLED
     return JobState.QUEUED if again else JobState.FAILED
@@ -165,8 +170,8 @@ def _doom(job: Job, outcome: JobState) -> Job:
 
 def _give_up_attempt(job: Job, now: float, rules: Rules, mode: Mode) -> Step:
     """Undo the attempt of a job whose stage has ended, or needs not be waited for."""
-    outcome = _outcome(job, rules, mode)
-    due = now + rules.backoff(job.attempt) if outcome is JobState.QUEUED else None
+    outcome = _outcome(job, now, rules, mode)
+    due = now + pause(job, rules) if outcome is JobState.QUEUED else None
     return _undo(job, outcome, due, mode)
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.fleet.states import Failure, Hold, Job, Stage
+from orchestrator.fleet.states import Failure, Hold, Job, JobState, Stage
 from orchestrator.fleet.view import ConversionView, ErrorView, ImageView, JobView, StageTime
 
 _SAMPLES = 6
@@ -22,6 +22,8 @@ class Tracker:
 
     def recorded(self, job: Job, now: float) -> None:
         """The state machine has the job so."""
+        if job.state is JobState.SKIPPED and job.failure is not None:
+            self.noted(job.failure.message)
         self.view = replace(
             self.view,
             state=job.state,

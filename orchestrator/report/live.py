@@ -213,6 +213,8 @@ def line(job: JobView, elapsed: float) -> str:
         return f"{start}  {job.image.reference}  {text.size(job.image.size)}"
     if job.state in (JobState.FAILED, JobState.SKIPPED, JobState.CANCELLED):
         return f"{start}  {outcome(job)}"
+    if job.state is JobState.QUEUED and job.error is not None:
+        return f"{start} again  {job.error.message}"
     figures = [
         f"{name} {text.size(count)}"
         for name, count in (

@@ -13,13 +13,14 @@ import tenacity
 from pyVmomi import vim, vmodl
 
 from orchestrator.errors import (
+    GoneError,
     QuiesceError,
     RemovalError,
     SnapshotError,
     SnapshotRefusedError,
     VCenterBusyError,
 )
-from orchestrator.vsphere import devices, inventory, names, snapshot_tree, tasks
+from orchestrator.vsphere import devices, holders, inventory, names, snapshot_tree, tasks
 from orchestrator.vsphere.faults import BUSY, describe, translated
 from orchestrator.vsphere.marker import Marker, format_marker, parse_marker, same_job
 from orchestrator.vsphere.properties import Row, below, of, one
@@ -52,6 +53,8 @@ _FACTS = (
     "runtime.faultToleranceState",
     "guest.toolsRunningStatus",
     "datastore",
+    "recentTask",
+    "runtime.host",
 )
 
 
@@ -60,8 +63,8 @@ def create(
 ) -> SnapshotRef:
     """The job's snapshot on the VM with moref ``vm``: found when an earlier attempt made it, else made.
 
-    Raises ``SnapshotRefusedError`` with the reason, ``QuiesceError``, ``SnapshotError``, or
-    ``VCenterBusyError`` when another task holds the VM.
+    Raises ``PutOffError`` when a backup or another task holds the VM, ``GoneError`` when there is none,
+    ``SnapshotRefusedError`` with the reason, ``QuiesceError``, ``SnapshotError`` or ``VCenterBusyError``.
     """
     with translated(f"snapshot of {vm}"):
         row = _existing(session, vm, _FACTS)
@@ -69,6 +72,7 @@ def create(
         if found := _own(row, marker):
             log.info("snapshot %s of %s is there from an earlier attempt", marker.name, name)
             return snapshot_tree.reference(found, name)
+        holders.require_free(session, row)
         if reason := refusal(_facts(session, row), limits or SnapshotLimits()):
             raise SnapshotRefusedError(f"no snapshot of {name}: {reason[1]}", reason=reason[0])
         quiesce, note = _quiesce(row, name, policy)
@@ -132,7 +136,7 @@ def _references(row: Row) -> list[SnapshotRef]:
 def _existing(session: Session, vm: str, paths: tuple[str, ...]) -> Row:
     row = one(session, session.managed(vim.VirtualMachine, vm), paths)
     if row is None:
-        raise SnapshotError(f"the VM {vm} is no longer there")
+        raise GoneError(f"the VM {vm} was deleted or unregistered during the run")
     return row
 
 
@@ -185,8 +189,8 @@ def _make(session: Session, vm: str, name: str, marker: Marker, policy: QuiesceP
     target = session.managed(vim.VirtualMachine, vm)
     try:
         tasks.wait(session, target.CreateSnapshot_Task(marker.name, format_marker(marker), False, quiesce))
-    except BUSY as fault:
-        raise VCenterBusyError(f"snapshot of {name}: {describe(fault)}") from fault
+    except (*BUSY, *holders.HELD) as fault:
+        raise holders.busy(fault, f"snapshot of {name}") from fault
     except vmodl.MethodFault as fault:
         if not (quiesce and _is_quiesce(fault)):
             raise SnapshotError(f"snapshot of {name}: {describe(fault)}") from fault

@@ -76,3 +76,9 @@ def test_the_stage_that_counts_is_not_the_release(tracker: Tracker) -> None:
     tracker.began(Stage.CONVERT, 1, 10)
     tracker.began(Stage.RELEASE, 1, 10)
     assert tracker.last_stage is Stage.CONVERT
+
+
+def test_a_vm_that_goes_away_is_skipped_with_the_reason(tracker: Tracker) -> None:
+    gone = Failure("gone", "the VM vm-1 was deleted during the run", gone=True)
+    tracker.recorded(Job("j", JobState.SKIPPED, failure=gone), 20)
+    assert (tracker.view.state, tracker.view.reason) == (JobState.SKIPPED, gone.message)

@@ -11,6 +11,7 @@ from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import (
+    GoneError,
     QuiesceError,
     RemovalError,
     SnapshotError,
@@ -127,7 +128,7 @@ def test_limits_are_settings(session: Session, moref: Moref, marker: Marker) -> 
 
 
 def test_a_vm_that_is_gone(session: Session, marker: Marker) -> None:
-    with pytest.raises(SnapshotError, match="vm-999999 is no longer there"):
+    with pytest.raises(GoneError, match="vm-999999 was deleted or unregistered"):
         snapshot.create(session, "vm-999999", marker, PREFER)
 
 
