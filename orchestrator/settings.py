@@ -55,6 +55,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 class Engine(StrEnum):
     """What can read a file system, fastest first."""
 
@@ -341,6 +348,12 @@ class Settings(BaseModel):
     )
     metrics_address: str = _setting(
         "127.0.0.1", Section.RECORDS, frozenset({Verb.RUN}), "Address to serve metrics on."
+    )
+    format: Format = _setting(
+        Format.TABLE,
+        Section.RECORDS,
+        frozenset({Verb.CHECK}),
+        "How the results are printed: for people, or as one JSON document.",
     )
     log_format: LogFormat = _setting(LogFormat.TEXT, Section.RECORDS, ALL_VERBS, "How log lines are written.")
 

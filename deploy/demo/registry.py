@@ -28,7 +28,13 @@ class Registry:
     """A registry that can be stopped, killed and started again on the same port with the same content."""
 
     def __init__(
-        self, folder: Path, port: int, users: Mapping[str, str], tls: Certificates | None, probe: httpx.Client
+        self,
+        folder: Path,
+        port: int,
+        users: Mapping[str, str],
+        tls: Certificates | None,
+        probe: httpx.Client,
+        deletes: bool = True,
     ) -> None:
         self.folder = folder
         """Configuration, content and log."""
@@ -36,7 +42,8 @@ class Registry:
         """``host:port``, as image references begin; container engines allow plain HTTP to it."""
         self.url = f"{'https' if tls else 'http'}://{self.address}"
         self._configuration = folder / "config.json"
-        self._configuration.write_text(json.dumps(_configuration(folder, self.address, users, tls)))
+        configuration = _configuration(folder, self.address, users, tls, deletes)
+        self._configuration.write_text(json.dumps(configuration))
         self._probe = probe
         self._process: Running | None = None
         self._stack = ExitStack()
@@ -77,6 +84,7 @@ def registry(
     port: int | None = None,
     users: Mapping[str, str] | None = None,
     tls: Certificates | None = None,
+    deletes: bool = True,
 ) -> Iterator[Registry]:
     """A running registry; stopped on the way out.
 
@@ -85,6 +93,7 @@ def registry(
         port: default: a free one.
         users: passwords by name; without any, everybody may read and write.
         tls: serve HTTPS with this certificate; default: plain HTTP.
+        deletes: whether blobs may be deleted.
     """
     with ExitStack() as stack:
         if folder is None:
@@ -93,7 +102,7 @@ def registry(
         folder.mkdir(parents=True, exist_ok=True)
         trust = ssl.create_default_context(cafile=str(tls.ca) if tls else None)
         probe = stack.enter_context(httpx.Client(verify=trust, trust_env=False, timeout=2))
-        server = Registry(folder, port or free_port(), users or {}, tls, probe)
+        server = Registry(folder, port or free_port(), users or {}, tls, probe, deletes)
         stack.callback(server.stop)
         server.start()
         yield server
@@ -107,7 +116,7 @@ def free_port() -> int:
 
 
 def _configuration(
-    folder: Path, address: str, users: Mapping[str, str], tls: Certificates | None
+    folder: Path, address: str, users: Mapping[str, str], tls: Certificates | None, deletes: bool
 ) -> dict[str, object]:
     """The registry's configuration; JSON is YAML."""
     # The secret signs the state of uploads: with a fixed one they outlive a restart.
@@ -120,7 +129,7 @@ def _configuration(
         "storage": {
             "filesystem": {"rootdirectory": str(folder / "content")},
             "cache": {"blobdescriptor": "inmemory"},
-            "delete": {"enabled": True},
+            "delete": {"enabled": deletes},
         },
         "http": http,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,34 +15,46 @@ from rich.table import Table
 from rich.text import Text
 
 from converters.errors import ConvertError
-from orchestrator import logs
+from orchestrator import __version__, logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.cli.run import cluster_settings, wide_console
+from orchestrator.cluster import call_roll
 from orchestrator.errors import ExitCode, OrchestratorError, UsageError
 from orchestrator.fleet.select import Selection
-from orchestrator.preflight import Needs, check_vcenter, check_workers
-from orchestrator.probe import ProbeOrder, push
-from orchestrator.settings import LogFormat, Settings, Verb
+from orchestrator.preflight.needs import Needs
+from orchestrator.preflight.vcenter import check_vcenter
+from orchestrator.preflight.workers import judge
+from orchestrator.probe import registry
+from orchestrator.probe.worker import ProbeOrder, probe
+from orchestrator.settings import Format, LogFormat, Settings, Verb
+from orchestrator.skew import clock
 from orchestrator.vsphere.client import VCenter
-from orchestrator.vsphere.values import CheckResult
+from orchestrator.vsphere.values import CheckResult, Grade
 from orchestrator.wiring import registry_access, registry_prefix, snapshot_limits, vcenter_settings
 
-CHECKED = "orchestrate-check"
-"""Repository below the prefix in which a push is begun and cancelled."""
+FORMAT_VERSION = 1
+"""Of the JSON document; raised when a key changes its meaning or goes."""
 _REGISTRY_SECONDS = 10.0
 _CONNECT_SECONDS = 5.0
+_MARKS = {
+    Grade.FINE: Text("ok", "green"),
+    Grade.WARNING: Text("warning", "yellow"),
+    Grade.BLOCKING: Text("NO", "bold red"),
+}
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
 @settings_options(Verb.CHECK)
 @click.pass_context
 def check(ctx: click.Context, /, **parameters: Any) -> int:
-    """Find out whether a run would get all it needs of vCenter, registry and workers. Changes nothing.
+    """Find out whether a run would get all it needs of vCenter, registry and workers. Changes nothing there
+    but to write a few bytes to the registry, which no image refers to, and delete them.
 
     \b
       orchestrate check --datacenter DC0 --registry registry.example.org/vms
 
-    Exit status: 0 all is fine, 1 something is not, 3 vCenter, registry or Dask scheduler is out of reach.
+    Exit status: 0 a run can begin, perhaps with warnings; 1 something keeps it from beginning; 3 vCenter,
+    registry or Dask scheduler is out of reach.
     """
     settings = settings_from(ctx, parameters)
     if not settings.datacenter:
@@ -48,11 +62,12 @@ def check(ctx: click.Context, /, **parameters: Any) -> int:
     console = Console(stderr=True)
     logs.configure(settings.log_format is LogFormat.JSON, console)
     findings = find(settings, console)
-    wide_console().print(table(findings.lines))
-    wrong = sum(not result.ok for _, result in findings.lines)
-    click.echo(
-        "all is fine" if not wrong else f"{wrong} of {len(findings.lines)} are not as a run needs them"
-    )
+    match settings.format:
+        case Format.TABLE:
+            wide_console().print(table(findings.lines))
+            click.echo(summary(findings))
+        case Format.JSON:
+            click.echo(as_json(findings))
     return findings.exit_code
 
 
@@ -79,16 +94,21 @@ class Findings:
         self.lines += [(part, result) for result in results]
 
     @property
+    def counts(self) -> Counter[Grade]:
+        """Lines by grade."""
+        return Counter(result.grade for _, result in self.lines)
+
+    @property
     def exit_code(self) -> ExitCode:
         """What they add up to."""
         if self._unreached:
             return ExitCode.CANNOT_CONNECT
-        return ExitCode.OK if all(result.ok for _, result in self.lines) else ExitCode.SOME_FAILED
+        return ExitCode.SOME_FAILED if self.counts[Grade.BLOCKING] else ExitCode.OK
 
 
 def find(settings: Settings, console: Console) -> Findings:
     """Find everything out; ``console`` shows what is being done."""
-    repository = f"{registry_prefix(settings)}/{CHECKED}"
+    repository = registry.repository(registry_prefix(settings))
     access = replace(registry_access(settings), patience=_REGISTRY_SECONDS)
     findings = Findings()
     needs = Needs()
@@ -98,17 +118,20 @@ def find(settings: Settings, console: Console) -> Findings:
             results, needs = check_vcenter(vcenter, settings.datacenter, selection)
         findings.add("vCenter", results)
     with console.status("registry"), findings.part("registry"):
-        findings.add("registry", [CheckResult("push", True, push(repository, access))])
+        trial = registry.write(repository, access)
+        findings.add("registry", [CheckResult("push", True, trial.detail)])
+        if trial.skew is not None:
+            findings.add("registry", [clock("clock", trial.skew, "the registry's clock", "this machine's")])
     cluster = replace(cluster_settings(settings), connect_seconds=_CONNECT_SECONDS)
     with console.status("workers"), findings.part("workers"):
         order = ProbeOrder(
-            hosts=needs.hosts,
+            hosts=tuple(needs.hosts),
             repository=repository,
             access=replace(access, credentials=None),
             scratch=str(settings.scratch or ""),
             engines=tuple(engine.value for engine in settings.engines),
         )
-        findings.add("workers", check_workers(cluster, order, needs.sizes))
+        findings.add("workers", judge(call_roll(cluster, probe, order), needs).results)
     return findings
 
 
@@ -119,9 +142,37 @@ def table(lines: Iterable[tuple[str, CheckResult]]) -> Table:
         made.add_column(heading, overflow="fold")
     last = ""
     for part, result in lines:
-        mark = Text("ok", "green") if result.ok else Text("NO", "bold red")
-        made.add_row(
-            Text(part if part != last else ""), mark, *map(Text, (result.name, result.detail, result.remedy))
-        )
+        cells = map(Text, (result.name, result.detail, result.remedy))
+        made.add_row(Text(part if part != last else ""), _MARKS[result.grade], *cells)
         last = part
     return made
+
+
+def summary(findings: Findings) -> str:
+    """What the lines come to, in one."""
+    counts, total = findings.counts, len(findings.lines)
+    if counts[Grade.BLOCKING]:
+        return f"a run would not begin: {counts[Grade.BLOCKING]} of {total} lines stand in its way"
+    if counts[Grade.WARNING]:
+        return f"a run can begin; {counts[Grade.WARNING]} of {total} lines are warnings"
+    return "all is fine: a run can begin"
+
+
+def as_json(findings: Findings) -> str:
+    """The same for machines: ``can_begin``, and each line with its ``grade``."""
+    document = {
+        "version": FORMAT_VERSION,
+        "product": f"orchestrate {__version__}",
+        "can_begin": findings.exit_code == ExitCode.OK,
+        "checks": [
+            {
+                "part": part,
+                "name": result.name,
+                "grade": result.grade.value,
+                "found": result.detail,
+                "remedy": result.remedy,
+            }
+            for part, result in findings.lines
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)

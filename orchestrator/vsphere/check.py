@@ -9,14 +9,17 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from orchestrator.vsphere import inventory, names
+from orchestrator.skew import clock
+from orchestrator.vsphere import certificate, inventory, names
 from orchestrator.vsphere.faults import describe
-from orchestrator.vsphere.properties import below
+from orchestrator.vsphere.properties import Row, below, of
 from orchestrator.vsphere.rules import SnapshotLimits, datastores_refusal
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import CheckResult, VirtualMachine
 
-SKEW_SECONDS = 60.0
+ENDS_SOON_DAYS = 14
+"""A run of thousands of VMs takes days; a certificate that ends meanwhile ends the run."""
+_DAY = 86400.0
 _SHOWN = 5
 _BATCH = 1000
 """VMs whose privileges are asked for in a call; the answer has half a KiB for each."""
@@ -30,6 +33,8 @@ class Privilege:
     where: str
     """As the vSphere client shows it."""
     purpose: str
+    blocks: bool = True
+    """Whether a run must not begin without it."""
 
 
 VM_PRIVILEGES = (
@@ -49,6 +54,13 @@ VM_PRIVILEGES = (
 """Source: vSphere Web Services API reference, "Required Privileges" of CreateSnapshot_Task,
 RemoveSnapshot_Task, ConsolidateVMDisks_Task and VirtualMachineSnapshot.ExportSnapshot."""
 DATACENTER_PRIVILEGES = (Privilege("System.View", "any role", "find the VMs"), VM_PRIVILEGES[0])
+DATASTORE_PRIVILEGES = (
+    Privilege("System.Read", "Read-only", "see how full a datastore is before a snapshot grows on it"),
+)
+HOST_PRIVILEGES = (
+    Privilege("System.Read", "Read-only", "keep to a budget for each host, and test its reach", blocks=False),
+)
+_SURROUNDINGS = {vim.VirtualMachine: ("runtime.host", "datastore")}
 
 
 def check(
@@ -68,55 +80,77 @@ def check(
         CheckResult("vCenter", True, f"{about.name}, API {about.api_version}"),
         _trust(session),
         _clock(session),
-        *_privileges(session, DATACENTER_PRIVILEGES, {moref: path}, vim.Datacenter, "the datacenter"),
-        *_privileges(
-            session, VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, vim.VirtualMachine, "the VMs"
-        ),
+        *_told(session, DATACENTER_PRIVILEGES, {moref: path}, vim.Datacenter, "the datacenter"),
+        *privileges(session, vms),
         *_datastores(session, root, vms, limits or SnapshotLimits()),
     )
 
 
 def privileges(session: Session, vms: Sequence[VirtualMachine]) -> tuple[CheckResult, ...]:
-    """Each privilege that converting the VMs takes. Raises ``vmodl.MethodFault``: vCenter does not tell."""
-    names_of = {vm.moref: vm.name for vm in vms}
-    held = _held(session, VM_PRIVILEGES, [session.managed(vim.VirtualMachine, moref) for moref in names_of])
-    return tuple(_verdict(privilege, "the VMs", names_of, held) for privilege in VM_PRIVILEGES if vms)
+    """Each privilege that converting the VMs takes, on them, their datastores and their hosts."""
+    if not vms:
+        return ()
+    stores, hosts = _surroundings(session, vms)
+    wanted = (
+        (VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, vim.VirtualMachine, "the VMs"),
+        (DATASTORE_PRIVILEGES, stores, vim.Datastore, "their datastores"),
+        (HOST_PRIVILEGES, hosts, vim.HostSystem, "their hosts"),
+    )
+    return tuple(result for asked in wanted for result in _told(session, *asked))
+
+
+def _surroundings(session: Session, vms: Sequence[VirtualMachine]) -> tuple[dict[str, str], dict[str, str]]:
+    """Morefs of the VMs' datastores and hosts: an inventory has only those that the account may read."""
+
+    def refers(row: Row) -> tuple[set[str], set[str]]:
+        host = row.get("runtime.host")
+        return {store._moId for store in row.get("datastore", ())}, {host._moId} if host else set()
+
+    objects = [session.managed(vim.VirtualMachine, vm.moref) for vm in vms]
+    rows = of(session, objects, _SURROUNDINGS, refers)
+    stores = {moref for found, _ in rows for moref in found}
+    hosts = {vm.host.moref: vm.host.name for vm in vms if vm.host is not None}
+    unseen = {moref for _, found in rows for moref in found} - hosts.keys()
+    return {moref: moref for moref in sorted(stores)}, hosts | {moref: moref for moref in sorted(unseen)}
 
 
 def _trust(session: Session) -> CheckResult:
     settings = session.settings
-    if settings.insecure and not settings.thumbprint:
-        return CheckResult(
-            "certificate",
-            False,
-            "not verified",
-            "give --ca-file (GOVC_TLS_CA_CERTS) or --thumbprint, not --insecure",
-        )
-    return CheckResult(
-        "certificate", True, "pinned by thumbprint" if settings.thumbprint else "verified by its CA"
-    )
+    trusted = bool(settings.thumbprint) or not settings.insecure
+    how = "pinned by thumbprint" if settings.thumbprint else "verified by its CA"
+    found = [how if trusted else "not verified"]
+    remedies = [] if trusted else ["give --ca-file (GOVC_TLS_CA_CERTS) or --thumbprint, not --insecure"]
+    try:
+        shown = certificate.validity(settings.host, settings.port)
+    except OSError as error:
+        shown = certificate.Validity(None, f"cannot be looked at: {error}")
+    if shown.problem:
+        found.append(shown.problem)
+    elif shown.until is not None:
+        days = int((shown.until - time.time()) // _DAY)
+        found.append(f"valid for {days} more days")
+        if days < ENDS_SOON_DAYS:
+            remedies.append("replace vCenter's certificate before it ends: calls then fail")
+    return CheckResult("certificate", not remedies, ", ".join(found), "; ".join(remedies), blocks=False)
 
 
 def _clock(session: Session) -> CheckResult:
     before = time.time()
-    theirs = session.current_time()
-    skew = theirs - (before + time.time()) / 2
-    good = abs(skew) <= SKEW_SECONDS
-    remedy = "" if good else "let both take their time from NTP: the age of snapshots is told by these clocks"
-    return CheckResult("clock", good, f"vCenter is {skew:+.1f} s from this machine", remedy)
+    skew = session.current_time() - (before + time.time()) / 2
+    return clock("clock", skew, "vCenter's clock", "this machine's")
 
 
-def _privileges(
-    session: Session, wanted: Sequence[Privilege], objects: dict[str, str], kind: Any, what: str
+def _told(
+    session: Session, wanted: Sequence[Privilege], objects: Mapping[str, str], kind: Any, what: str
 ) -> Iterator[CheckResult]:
+    """A line for each privilege on the ``objects``, names by moref."""
     if not objects:
         return
     try:
         held = _held(session, wanted, [session.managed(kind, moref) for moref in objects])
     except vmodl.MethodFault as fault:
-        yield CheckResult(
-            f"privileges on {what}", False, f"vCenter does not tell: {describe(fault)}", "ask for System.Read"
-        )
+        detail = f"vCenter does not tell: {describe(fault)}"
+        yield CheckResult(f"privileges on {what}", False, detail, "ask for System.Read")
         return
     for privilege in wanted:
         yield _verdict(privilege, what, objects, held)
@@ -137,6 +171,7 @@ def _verdict(
         False,
         f"missing on {len(lacking)} of {asked}: {shown}; needed to {privilege.purpose}",
         f"add {privilege.where} ({privilege.id}) to the account's role, and propagate it from the datacenter",
+        privilege.blocks,
     )
 
 
@@ -180,4 +215,5 @@ def _datastores(
             problem is None,
             problem[1] if problem else f"{store.free / max(store.capacity, 1):.0%} free",
             "free space, or lower --datastore-free; its VMs get no snapshot until then" if problem else "",
+            blocks=False,
         )

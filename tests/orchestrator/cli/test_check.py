@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import socket
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from deploy.demo.registry import registry
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import ExitCode
-from orchestrator.probe import NFC_PORT
+from orchestrator.probe.hosts import NFC_PORT
 from tests.orchestrator.cli.conftest import HOSTS, Orchestrate
+from tests.tls_server import tls_server
 
 
 @pytest.fixture
-def hosts() -> Iterator[None]:
+def hosts(tmp_path: Path) -> Iterator[None]:
     """The ESXi hosts answer where export leases are served."""
     with ExitStack() as stack:
         try:
             for host in HOSTS:
-                stack.enter_context(socket.create_server((host, NFC_PORT)))
+                stack.enter_context(tls_server(tmp_path, host, NFC_PORT))
         except OSError as error:
             pytest.skip(f"no server can listen on port {NFC_PORT} of {host}: {error}")
         yield
@@ -37,9 +39,14 @@ def test_all_is_fine_and_nothing_was_changed(
     for line in (
         "verified by its CA",
         "VirtualMachine.State.RemoveSnapshot on the VMs",
+        "System.Read on their datastores",
+        "1 of 1 can convert",
         "2 of 2 take a connection on port 443",
-        "lets us push, without a user name",
+        "takes a blob, without a user name, and deletes it again",
+        "the registry's clock is within 60 s",
         "free, written at",
+        "1 worker, which may use 2.00 GiB",
+        "vCenter's clock is within 60 s",
         "engine ext2fs",
         "engine uml",
         "engine guestfs",
@@ -53,10 +60,11 @@ def test_each_trouble_is_told_beside_the_others(orchestrate: Orchestrate, simula
     simulator.change(denied_privileges=["VApp.Export"])
     said = orchestrate("check", "--datastore-free", "99", "--exclude", "big")
     assert said.status == ExitCode.SOME_FAILED
+    assert "a run would not begin" in said.out
     assert "missing on 3 of 3" in said.out, said.out
     assert "add vApp > Export (VApp.Export) to the account's role" in said.out
     assert "free; the limit is 99%" in said.out
-    assert "every worker: 2 of 2 are out of reach: 127.0.0.2: Connection refused" in said.out
+    assert "2 of 2 are out of reach of the workers: 127.0.0.2: Connection refused" in said.out
     assert "open TCP 443" in said.out
 
 
@@ -83,3 +91,18 @@ def test_an_unknown_datacenter_and_a_scheduler_that_is_not_there(orchestrate: Or
     assert said.status == ExitCode.CANNOT_CONNECT
     assert "DC0" in said.out
     assert "tcp://127.0.0.1:9 cannot be reached" in said.out
+
+
+def test_a_warning_lets_a_run_begin_and_machines_can_read_all_of_it(
+    orchestrate: Orchestrate, hosts: None
+) -> None:
+    said = orchestrate("check", "--datastore-free", "99.9", "--format", "json")
+    assert said.status == ExitCode.OK, said.out
+    told = json.loads(said.out)
+    assert told["version"] == 1 and told["can_begin"] is True
+    grades = {(line["part"], line["name"]): line["grade"] for line in told["checks"]}
+    assert grades["vCenter", "datastore datastore-0"] == "warning"
+    assert grades["vCenter", "VApp.Export on the VMs"] == "fine"
+    assert grades["workers", "workers"] == "fine"
+    (store,) = [line for line in told["checks"] if line["grade"] == "warning"]
+    assert "lower --datastore-free" in store["remedy"]

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import datetime
+import re
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from deploy.demo import certificates
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import NotFoundError
-from orchestrator.vsphere import check
+from orchestrator.vsphere import certificate, check
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings
-from orchestrator.vsphere.values import CheckResult
+from orchestrator.vsphere.values import CheckResult, Grade
+from tests.tls_server import tls_server
 
 
 def by_name(results: tuple[CheckResult, ...]) -> dict[str, CheckResult]:
@@ -30,8 +36,11 @@ def test_all_is_well(vcenter: VCenter) -> None:
         "VirtualMachine.State.CreateSnapshot on the VMs",
         "VirtualMachine.State.RemoveSnapshot on the VMs",
         "VApp.Export on the VMs",
+        "System.Read on their datastores",
+        "System.Read on their hosts",
         "datastore datastore-0",
     } <= found.keys()
+    assert re.fullmatch(r"verified by its CA, valid for (29|30) more days", found["certificate"].detail)
 
 
 def test_each_missing_privilege_is_named_with_where_to_add_it(vcenter: VCenter, simulator: Simulator) -> None:
@@ -49,13 +58,25 @@ def test_a_thousand_vms_are_asked_about_in_few_calls(vcenter: VCenter, simulator
     vms = vcenter.inventory("Big").vms
     simulator.forget_calls()
     assert all(result.ok for result in vcenter.check("Big", vms))
-    assert simulator.count("HasUserPrivilegeOnEntities") == 2
+    assert simulator.count("HasUserPrivilegeOnEntities") == 4, "datacenter, VMs, datastores, hosts"
+
+
+def test_what_a_snapshot_needs_to_see_blocks_and_what_a_budget_needs_is_a_warning(
+    vcenter: VCenter, simulator: Simulator
+) -> None:
+    vms = [vm for vm in vcenter.inventory("DC0").vms if vm.name in ("off", "cramped")]
+    simulator.change(denied_privileges=["System.Read"])
+    found = by_name(vcenter.check("DC0", vms))
+    stores, hosts = found["System.Read on their datastores"], found["System.Read on their hosts"]
+    assert stores.grade is Grade.BLOCKING and stores.detail.startswith("missing on 2 of 2: datastore-")
+    assert "see how full a datastore is" in stores.detail
+    assert hosts.grade is Grade.WARNING and "esx-" in hosts.detail
 
 
 def test_a_full_datastore_is_told_when_a_vm_uses_it(vcenter: VCenter) -> None:
     vms = vcenter.inventory("DC0").vms
     cramped = by_name(vcenter.check("DC0", [vm for vm in vms if vm.name == "cramped"]))
-    assert not cramped["datastore full"].ok
+    assert cramped["datastore full"].grade is Grade.WARNING, "the other VMs can go on"
     assert "5.0% free" in cramped["datastore full"].detail
     assert "datastore full" not in by_name(vcenter.check("DC0", [vm for vm in vms if vm.name == "off"]))
 
@@ -63,14 +84,32 @@ def test_a_full_datastore_is_told_when_a_vm_uses_it(vcenter: VCenter) -> None:
 def test_trust_in_anyone_is_told(settings: VCenterSettings) -> None:
     with connect(replace(settings, ca_files=(), insecure=True)) as session:
         found = by_name(check.check(session, "DC0"))
-    assert not found["certificate"].ok
+    assert found["certificate"].grade is Grade.WARNING
+    assert found["certificate"].detail.startswith("not verified, valid for")
     assert "--ca-file" in found["certificate"].remedy
 
 
-def test_a_clock_that_is_off_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "SKEW_SECONDS", -1.0)
+def test_a_certificate_that_ends_soon_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "ENDS_SOON_DAYS", 60)
     found = by_name(check.check(session, "DC0"))
-    assert not found["clock"].ok
+    assert found["certificate"].grade is Grade.WARNING
+    assert "replace vCenter's certificate" in found["certificate"].remedy
+
+
+def test_a_certificate_that_is_over_is_seen_although_nothing_verifies_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(certificates, "_VALID", -datetime.timedelta(minutes=1))
+    with tls_server(tmp_path, "127.0.0.1") as port:
+        shown = certificate.validity("127.0.0.1", port)
+    assert shown.problem == "certificate has expired" and shown.until is None
+
+
+def test_a_clock_that_is_off_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "current_time", lambda: time.time() + 120)
+    found = by_name(check.check(session, "DC0"))
+    assert found["clock"].grade is Grade.WARNING
+    assert "vCenter's clock is +120 s from this machine's" in found["clock"].detail
     assert "NTP" in found["clock"].remedy
 
 

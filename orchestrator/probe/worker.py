@@ -1,0 +1,78 @@
+"""Everything that is to be found out on one worker, as one question to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from converters.errors import ConvertError, ScratchFullError
+from converters.outputs.client import RegistryAccess
+from orchestrator.probe import hosts, machine, registry, scratch
+from orchestrator.scratch import Scratch, default_root
+from orchestrator.skew import clock
+from orchestrator.stages import own_credentials
+from orchestrator.vsphere.values import CheckResult
+
+SCRATCH = "scratch"
+REGISTRY = "registry"
+_MEASURE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """What a worker is to find out."""
+
+    hosts: tuple[str, ...]
+    """Names of the ESXi hosts, as vCenter has them: export leases name them like that."""
+    repository: str
+    access: RegistryAccess
+    """How workers reach the registry, without credentials: a worker has its own."""
+    scratch: str
+    """Folder; empty: below the worker's ``TMPDIR``."""
+    engines: tuple[str, ...]
+    """``Engine`` values that may be used."""
+    thorough: bool = True
+    """Also what a run can do without knowing: speeds, and what takes seconds to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a worker found out."""
+
+    results: tuple[CheckResult, ...]
+    space: scratch.Space | None
+    """None: none can be used; the result ``SCRATCH`` says why."""
+    reach: hosts.Reach
+    memory: machine.Memory
+    clock: float
+    """The worker's, when it was asked; seconds since 1970."""
+
+
+def probe(order: ProbeOrder) -> Probed:
+    """Find everything out; what is missing is told, not raised."""
+    now = time.time()
+    results = list(_registry(order))
+    space: scratch.Space | None = None
+    root = Path(order.scratch) if order.scratch else default_root()
+    try:
+        with closing(Scratch(root)) as own:
+            space = scratch.measure(own.path, root, _MEASURE_SECONDS if order.thorough else 0.0)
+            results += machine.engines(order.engines, own.path, order.thorough)
+    except ScratchFullError as error:
+        results.append(CheckResult(SCRATCH, False, error.message, error.hint))
+    return Probed(tuple(results), space, hosts.reach(order.hosts), machine.memory(), now)
+
+
+def _registry(order: ProbeOrder) -> Iterator[CheckResult]:
+    access = replace(order.access, credentials=own_credentials())
+    try:
+        trial = registry.write(order.repository, access)
+    except ConvertError as error:
+        yield CheckResult(REGISTRY, False, error.message, error.hint)
+        return
+    yield CheckResult(REGISTRY, True, trial.detail)
+    if trial.skew is not None:
+        yield clock("registry's clock", trial.skew, "the registry's clock", "the worker's")
