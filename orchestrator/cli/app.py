@@ -74,7 +74,7 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
         from orchestrator.cli.run import run
 
         return run(settings)
-    for name in parameters:
+    for name in (*parameters, "config"):  # whose value click keeps to itself
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(
                 f"--{name.replace('_', '-')} stands before the verb `{ctx.invoked_subcommand}`",

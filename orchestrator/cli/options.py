@@ -8,21 +8,23 @@ from __future__ import annotations
 import os
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from click.core import ParameterSource
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from orchestrator.cli import config_file
 from orchestrator.errors import UsageError
 from orchestrator.settings import Section, Settings, Verb, declaration, environment_name, flag
 
 Command = Callable[..., Any]
+_ORIGINS = f"{__name__}.origins"
+"""Where the configuration file's settings stand, in click's context."""
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """What every command of ours has in common."""
 
@@ -124,12 +126,26 @@ def take_secret(variable: str) -> SecretStr:
     return SecretStr(os.environ.pop(variable, ""))
 
 
+class SettingOption(click.Option):
+    """An option whose errors name the place where the value stands: it need not be the command line."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """See click. Raises ``UsageError`` for a value that is not of the option's type."""
+        name = self.name or ""
+        try:
+            return super().process_value(ctx, value)
+        except click.BadParameter as error:
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise
+            raise UsageError(f"{_origin(ctx, name)}: {error.message}") from None
+
+
 def _origin(ctx: click.Context, name: str) -> str:
     match ctx.get_parameter_source(name):
         case ParameterSource.ENVIRONMENT:
             return f"environment variable {environment_name(name)}"
         case ParameterSource.DEFAULT_MAP:
-            return f"configuration key {name}"
+            return str(ctx.meta[_ORIGINS][name])
         case _:
             return flag(name)
 
@@ -140,6 +156,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         "envvar": environment_name(name),
         "show_envvar": bool(declaration(field).env),
         "help": field.description,
+        "cls": SettingOption,
     }
     if kind is bool:
         return click.option(f"{flag(name)}/--no-{flag(name)[2:]}", name, default=field.default, **options)
@@ -174,31 +191,6 @@ def _metavar(kind: Any) -> str | None:
 def _load_config(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
-    try:
-        loaded = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read the configuration file {path}: {error}") from None
-    if not isinstance(loaded, dict):
-        raise UsageError(f"the configuration file {path} holds no `name: value` lines")
-    values = {str(key).replace("-", "_"): value for key, value in loaded.items()}
-    _refuse_unknown(path, values)
-    ctx.default_map = {name: _as_click(value) for name, value in values.items()}
-
-
-def _refuse_unknown(path: Path, values: dict[str, Any]) -> None:
-    secrets = [name for name, field in Settings.model_fields.items() if declaration(field).secret]
-    for name in values:
-        if name in secrets:
-            raise UsageError(
-                f"{path}: {name} must not stand in a configuration file",
-                f"use {name}_file or the environment variable {environment_name(name)}",
-            )
-        if name not in Settings.model_fields:
-            known = ", ".join(sorted(set(Settings.model_fields) - set(secrets)))
-            raise UsageError(f"{path}: unknown setting {name}", f"known are: {known}")
-
-
-def _as_click(value: Any) -> Any:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [str(item) for item in value]
-    return value
+    entries = config_file.load(path)
+    ctx.meta[_ORIGINS] = {name: entry.origin for name, entry in entries.items()}
+    ctx.default_map = {name: entry.value for name, entry in entries.items()}

@@ -120,18 +120,55 @@ def test_several_values_and_choices(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("password: hunter2\n", "password must not stand in a configuration file"),
-        ("datacentre: X\n", "unknown setting datacentre"),
+        ("password: hunter2\n", "line 1, password: must not stand in a configuration file"),
+        ("attempts: 2\ndatacentre: X\n", "line 2, datacentre: there is no such setting"),
+        ("attempts: 2\ntag: v1\nattempts: 3\n", "line 3, attempts: is there twice"),
+        ("max-vms: 2\nmax_vms: 3\n", "line 2, max_vms: is there twice"),
         ("- a\n", "holds no `name: value` lines"),
+        ("", "holds no `name: value` lines"),
         ("a: [\n", "cannot read the configuration file"),
+        ("datacenter: [DC0, DC1]\n", "line 1, datacenter: takes one value"),
+        ("# why\ninclude: {web: true}\n", "line 2, include: takes one value, or a list of them"),
+        ("include: [[web]]\n", "line 1, include: takes one value, or a list of them"),
+        ("attempts: many\n", "line 1, attempts: 'many' is not a valid integer"),
+        ("attempts: 0\n", "line 1, attempts: .*greater than 0"),
+        ("max-vms: many\n", "line 1, max-vms: 'many' is not a valid integer"),
+        ("dry-run: perhaps\n", "line 1, dry-run: 'perhaps' is not a valid boolean"),
+        ("quiesce: sometimes\n", "line 1, quiesce: 'sometimes' is not one of 'require', 'prefer', 'never'"),
+        ("engines: [uml, ntfs-3g]\n", "line 1, engines: 'ntfs-3g' is not one of"),
+        ("keep: nosuchrule\n", "line 1, keep: .*no clean-up rule is called 'nosuchrule'"),
     ],
 )
-def test_a_wrong_file_is_told(parse: Parse, tmp_path: Path, content: str, words: str) -> None:
+def test_a_wrong_file_is_told_by_its_name_line_and_key(
+    parse: Parse, tmp_path: Path, content: str, words: str
+) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(content)
     with pytest.raises(UsageError, match=words) as caught:
         parse("--config", str(config))
+    assert str(config) in str(caught.value)
     assert "hunter2" not in str(caught.value)
+    assert "--" not in caught.value.message, "no flag was given"
+
+
+def test_a_file_is_read_as_it_is_written(parse: Parse, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "tag: 1.10\ninclude: web\nexclude: [010, 'b c']\nengines: uml\n"
+        "dry-run: yes\ninsecure: off\nmax-vms:\ndatacenter: null\nca-file: /etc/ca.pem\n"
+    )
+    settings = parse("--config", str(config))
+    assert settings.tag == "1.10", "not a number"
+    assert (settings.include, settings.exclude) == (("web",), ("010", "b c"))
+    assert settings.engines == (Engine.UML,)
+    assert (settings.dry_run, settings.insecure) == (True, False)
+    assert (settings.max_vms, settings.datacenter) == (None, ""), "as if they were not there"
+    assert settings.ca_file == Path("/etc/ca.pem")
+
+
+def test_a_wrong_variable_is_told_by_its_name(parse: Parse) -> None:
+    with pytest.raises(UsageError, match="environment variable ORCHESTRATE_ATTEMPTS: 'many' is not a valid"):
+        parse(env={"ORCHESTRATE_ATTEMPTS": "many"})
 
 
 def test_a_value_out_of_range_names_its_origin(parse: Parse) -> None:

@@ -137,6 +137,9 @@ def test_a_configuration_file_says_the_same_as_flags(orchestrate: Orchestrate, t
     said = orchestrate("--config", str(config), GOVC_DATACENTER="")
     assert said.status == ExitCode.OK, said.err
     assert "10 would be converted" in said.out
+    misplaced = orchestrate("--config", str(config), "status")
+    assert misplaced.status == ExitCode.USAGE
+    assert "orchestrate status --config" in misplaced.err
     config.write_text("datacentre: Large\n")
     assert orchestrate("--config", str(config)).status == ExitCode.USAGE
 
