@@ -99,7 +99,7 @@ def remove(
         )
     begun = time.monotonic()
     with _removal_errors(
-        f"{subject} is not removed", "remove it in the vSphere client, or with `orchestrate sweep`"
+        f"{subject} is not removed", "remove it in the vSphere client (Snapshots > Manage Snapshots)"
     ):
         gone = _patiently(lambda: _remove_once(session, snapshot.vm, marker), pace, patience)
     with _removal_errors(
