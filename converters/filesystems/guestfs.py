@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import tenacity
-
 from converters.disks.base import DiskSource, ImageFile, NbdSource, RawFile
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.guestfs_calls import Calls
@@ -126,6 +124,8 @@ class Appliance:
 
     def _identity(self, name: str) -> tuple[str, str]:
         """UUID and label; empty where there is none, as for content that is not recognised."""
+        import tenacity  # brings asyncio and more: 35 ms of each reading process, few of which come here
+
         handle = self._launched()
         with _explained(f"cannot identify {name}"):
             retrying = tenacity.Retrying(
