@@ -3,6 +3,9 @@
 ``make bench NAME=one_disk``; ``RUNS=5`` repeats each way five times instead of three. The ways alternate,
 each into an empty registry on this machine; libguestfs takes minutes and is run once. Wanted: 20 times as
 fast as libguestfs, 10 times as the mount, at most 1.6 times the slowest single stage alone, 300 MiB.
+
+The registry shares the processors with this product here. So the table also has the processor time of both
+over the number of processors: nothing that does this work is faster on this machine.
 """
 
 from __future__ import annotations
@@ -75,6 +78,13 @@ def _show(
         [f"alone: {name}", f"{seconds:.2f}", f"{seconds / product:.2f}", ""]
         for name, seconds in stages.items()
     ]
+    processors = len(os.sched_getaffinity(0))
+    ours_busy = median(took.processor_seconds for took in ours)
+    registry_busy = median(took.registry_processor_seconds for took in ours)
+    bound = (ours_busy + registry_busy) / processors
+    rows.append(
+        [f"processor time over {processors} processors", f"{bound:.2f}", f"{bound / product:.2f}", ""]
+    )
     show(
         f"One disk to a registry, {size / 1e6:.0f} MB of tar; medians of {len(ours)}",
         ("", "seconds", "times this product", "MB pushed"),
@@ -84,8 +94,9 @@ def _show(
             "ratio_floor": product / slowest,
             "worker_peak_rss_mib": max(took.peak_rss_mib for took in ours),
             "product_seconds": product,
-            "product_processor_seconds": median(took.processor_seconds for took in ours),
-            "registry_processor_seconds": median(took.registry_processor_seconds for took in ours),
+            "ratio_processor_bound": product / bound,
+            "product_processor_seconds": ours_busy,
+            "registry_processor_seconds": registry_busy,
             "floor_seconds": slowest,
         },
     )
