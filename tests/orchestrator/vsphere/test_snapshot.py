@@ -239,7 +239,7 @@ def test_a_removal_that_fails_says_what_to_do(
         RemovalError, match="orchestrate-job-1 of web/1 is not removed: GenericVmConfigFault"
     ) as caught:
         snapshot.remove(session, taken, FAST)
-    assert "orchestrate sweep" in caught.value.hint
+    assert "Manage Snapshots" in caught.value.hint
     assert caught.value.retryable
     simulator.reset()
 
