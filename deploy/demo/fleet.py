@@ -119,6 +119,8 @@ class Settings:
     """``server``, ``none`` or ``wrong``: what device URLs pin."""
     page_size: int = 0
     """Objects that an answer of the property collector holds at most; 0: as many as the client asks for."""
+    latency: float = 0.0
+    """Seconds that every call waits first."""
     denied_privileges: tuple[str, ...] = ()
     """What the account lacks: queries say so, and calls that need them fail."""
 

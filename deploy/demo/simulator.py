@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,112 +16,26 @@ import httpx
 
 from converters import process
 from deploy.demo import certificates, golang, service
+from deploy.demo.disturbances import Download, Rule
 from deploy.demo.fleet import Fleet
+from deploy.demo.observed import Call, Leases, MachineState, OpenLease, Session, Snapshot
+
+__all__ = [
+    "Call",
+    "Download",
+    "Leases",
+    "MachineState",
+    "OpenLease",
+    "Rule",
+    "Session",
+    "Simulator",
+    "Snapshot",
+    "running",
+]
 
 USERNAME = "administrator@vsphere.local"
 _START_SECONDS = 240.0
 """10,000 VMs take 40 seconds on two idle processors."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A snapshot the vCenter holds, whoever made it."""
-
-    vm: str
-    moref: str
-    name: str
-    description: str
-    quiesced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLease:
-    """An export lease that is neither completed, aborted nor expired."""
-
-    vm: str
-    moref: str
-    state: str
-    reports: int
-    """How often progress was reported."""
-    sent: dict[str, int]
-    """Bytes by the last part of the device URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leases:
-    """The open export leases, and how many there were since the start."""
-
-    open: tuple[OpenLease, ...]
-    made: int
-    completed: int
-    aborted: int
-    expired: int
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A login."""
-
-    user: str
-    agent: str
-    calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """How often clients called a method of an object: one round trip each."""
-
-    method: str
-    object: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class MachineState:
-    """A VM as the vCenter has it now."""
-
-    moref: str
-    name: str
-    power: str
-    consolidation_needed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What is to happen to calls of ``method``; see ``rules.go``."""
-
-    method: str
-    stage: str = "call"
-    """``call``: the call itself; ``task``: the task it starts; ``reply``: it works, its answer is lost."""
-    object: str = ""
-    """Moref or name of the object or its VM; empty: any."""
-    fault: str = ""
-    """vSphere's name of a fault: ``TaskInProgress``, ``ApplicationQuiesceFault``…"""
-    drop: bool = False
-    """Close the connection without an answer, the call not done."""
-    delay_ms: int = 0
-    """Milliseconds that call or task waits first."""
-    quiesced_only: bool = False
-    skip: int = 0
-    """How many matching calls pass first."""
-    count: int = 0
-    """How many are hit; 0: all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """What is to happen to downloads of a VM's disks."""
-
-    vm: str = ""
-    """Name; empty: any."""
-    cut_after: int = 0
-    """Bytes after which the connection is closed; 0: never."""
-    rate: int = 0
-    """Bytes a second; 0: as fast as it goes."""
-    status: int = 0
-    """HTTP status instead of the disk; 0: none."""
-    count: int = 0
-    """How many downloads are hit; 0: all."""
 
 
 class Simulator:
@@ -192,6 +106,21 @@ class Simulator:
         """Make downloads slow or incomplete, in place of what was asked for before; none: let them go on."""
         self._send("PUT", "/downloads", [asdict(download) for download in downloads])
 
+    def restart(self, seconds: float = 0) -> None:
+        """Stop vCenter's service, and start it after ``seconds``; 0: at ``reset``.
+
+        The inventory stays, hosts go on with their tasks; sessions, views, leases and task objects are gone.
+        """
+        self._send("POST", "/outages", {"seconds": seconds})
+
+    def take_away(self, host: str, seconds: float = 0) -> None:
+        """Break an ESXi host's downloads and refuse new ones for ``seconds``; 0: until ``reset``."""
+        self._send("POST", "/outages", {"host": host, "seconds": seconds})
+
+    def fail_leases(self, vm: str, fault: str) -> None:
+        """End the open leases of a VM with a fault."""
+        self._send("POST", "/lease-failures", {"vm": vm, "fault": fault})
+
     def change(self, **settings: Any) -> None:
         """Change fields of ``fleet.Settings``, for leases and calls from now on."""
         self._send("PATCH", "/settings", settings)
@@ -217,8 +146,9 @@ class Simulator:
         self._send("POST", "/linked-clones", {"vm": vm, "parent": parent})
 
     def reset(self) -> None:
-        """End every disturbance: rules and downloads, not settings."""
+        """End every disturbance: rules, downloads and outages, not settings."""
         self._send("DELETE", "/rules")
+        self._send("DELETE", "/outages")
         self.disturb_downloads()
 
     def close(self) -> None:

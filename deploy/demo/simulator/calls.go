@@ -48,6 +48,7 @@ func (vc *vcenter) onCall(ctx *simulator.Context, method *simulator.Method) (mo.
 		return nil, vc.redirect(ctx, method) // our own in-process client
 	}
 	vc.calls.add(method.Name, method.This.Value)
+	time.Sleep(seconds(vc.currentSettings().Latency))
 	if retrieve, ok := method.Body.(*types.RetrievePropertiesEx); ok {
 		limit := vc.currentSettings().PageSize
 		if asked := retrieve.Options.MaxObjects; limit > 0 && (asked == 0 || asked > limit) {

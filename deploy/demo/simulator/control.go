@@ -38,6 +38,8 @@ func (vc *vcenter) control() http.Handler {
 	})
 	mux.HandleFunc("PATCH /vms", accept(vc.changeMachine))
 	vc.moves(mux)
+	mux.HandleFunc("POST /lease-failures", accept(vc.failLeases))
+	vc.outages(mux)
 	return mux
 }
 
@@ -148,13 +150,14 @@ type leaseStates struct {
 	Completed int          `json:"completed"`
 	Aborted   int          `json:"aborted"`
 	Expired   int          `json:"expired"`
+	Failed    int          `json:"failed"`
 }
 
 func (vc *vcenter) leaseList() any {
 	vc.leases.mutex.Lock()
 	defer vc.leases.mutex.Unlock()
 	book := &vc.leases
-	result := leaseStates{[]leaseState{}, book.Made, book.Completed, book.Aborted, book.Expired}
+	result := leaseStates{[]leaseState{}, book.Made, book.Completed, book.Aborted, book.Expired, book.Failed}
 	for _, lease := range book.open {
 		sent := map[string]int64{}
 		for name, bytes := range lease.sent {

@@ -13,10 +13,14 @@ const chunk = 64 << 10
 // Download makes the downloads of a VM's disks slow or incomplete.
 type Download struct {
 	VM       string `json:"vm"`        // name as people see it; empty: any
-	CutAfter int64  `json:"cut_after"` // bytes after which the connection is closed; 0: never
+	CutAfter int64  `json:"cut_after"` // bytes after which the connection breaks; 0: never
+	EndAfter int64  `json:"end_after"` // bytes after which the answer ends as if it were whole; 0: never
+	FlipAt   int64  `json:"flip_at"`   // position of a byte that is damaged on the way; 0: none
 	Rate     int64  `json:"rate"`      // bytes a second; 0: as fast as it goes
 	Status   int    `json:"status"`    // HTTP status instead of the disk; 0: none
 	Count    int    `json:"count"`     // how many downloads are hit; 0: all
+
+	hits int
 }
 
 type downloadBook struct {
@@ -29,15 +33,11 @@ type downloadBook struct {
 func (b *downloadBook) take(vm string) (*Download, bool) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	for i, rule := range b.rules {
-		if rule.VM != "" && rule.VM != vm {
+	for _, rule := range b.rules {
+		if (rule.VM != "" && rule.VM != vm) || (rule.Count > 0 && rule.hits == rule.Count) {
 			continue
 		}
-		if rule.Count > 0 {
-			if rule.Count--; rule.Count == 0 {
-				b.rules = append(b.rules[:i:i], b.rules[i+1:]...)
-			}
-		}
+		rule.hits++
 		return rule, true
 	}
 	return nil, false
@@ -107,6 +107,11 @@ func (vc *vcenter) send(w io.Writer, file io.Reader, lease *HttpNfcLease, name s
 		default:
 		}
 		want := int64(chunk)
+		if rule.EndAfter > 0 {
+			if want = min(want, rule.EndAfter-total); want == 0 {
+				return
+			}
+		}
 		if rule.CutAfter > 0 {
 			if want = min(want, rule.CutAfter-total); want == 0 {
 				panic(http.ErrAbortHandler)
@@ -114,6 +119,9 @@ func (vc *vcenter) send(w io.Writer, file io.Reader, lease *HttpNfcLease, name s
 		}
 		n, err := file.Read(buffer[:want])
 		if n > 0 {
+			if at := rule.FlipAt - total; rule.FlipAt > 0 && 0 <= at && at < int64(n) {
+				buffer[at] ^= 0xff
+			}
 			if _, err := w.Write(buffer[:n]); err != nil {
 				return
 			}

@@ -86,6 +86,7 @@ type Settings struct {
 	FileSize        bool    `json:"file_size"`        // whether a lease says how large a disk is on the wire
 	Thumbprint      string  `json:"thumbprint"`       // server, none or wrong: what device URLs pin
 	PageSize        int32   `json:"page_size"`        // objects that an answer holds at most; 0: as many as asked for
+	Latency         float64 `json:"latency"`          // seconds that every call waits first
 	// DeniedPrivileges are what the account lacks: queries say so, and calls that need them fail.
 	DeniedPrivileges []string `json:"denied_privileges"`
 }

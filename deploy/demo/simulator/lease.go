@@ -34,17 +34,9 @@ type HttpNfcLease struct {
 	reports int              // calls of HttpNfcLeaseProgress
 }
 
-// leaseBook finds open leases by the token in a URL: downloads need no session.
-type leaseBook struct {
-	mutex sync.Mutex
-	open  map[string]*HttpNfcLease
-	// made, completed, aborted, expired count leases over the simulator's life.
-	Made, Completed, Aborted, Expired int
-}
-
 func (r *replacements) ExportSnapshot(ctx *simulator.Context, req *types.ExportSnapshot) soap.HasFault {
 	snapshot := ctx.Map.Get(req.This).(*simulator.VirtualMachineSnapshot)
-	lease := r.vc.newLease(ctx, r.vc.mustMachine(snapshot.Vm), &snapshot.Config)
+	lease := r.vc.newLease(ctx, r.vc.mustMachine(snapshot.Vm), &snapshot.Config, "ExportSnapshot")
 	return &methods.ExportSnapshotBody{Res: &types.ExportSnapshotResponse{Returnval: lease.Self}}
 }
 
@@ -55,12 +47,13 @@ func (r *replacements) ExportVm(ctx *simulator.Context, req *types.ExportVm) soa
 		fault := &types.InvalidPowerState{ExistingState: state, RequestedState: types.VirtualMachinePowerStatePoweredOff}
 		return &methods.ExportVmBody{Fault_: simulator.Fault("the virtual machine is not powered off", fault)}
 	}
-	lease := r.vc.newLease(ctx, vm, vm.Config)
+	lease := r.vc.newLease(ctx, vm, vm.Config, "ExportVm")
 	return &methods.ExportVmBody{Res: &types.ExportVmResponse{Returnval: lease.Self}}
 }
 
-// newLease opens a lease in the caller's session, and makes it ready a little later.
-func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine, config *types.VirtualMachineConfigInfo) *HttpNfcLease {
+// newLease opens a lease in the caller's session, and makes it ready a little later, or what a rule for the task
+// of the call says.
+func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine, config *types.VirtualMachineConfigInfo, call string) *HttpNfcLease {
 	settings := vc.currentSettings()
 	lease := &HttpNfcLease{
 		vc: vc, token: uuid.NewString(), vmName: unescape(vm.Name), files: map[string]string{},
@@ -71,7 +64,7 @@ func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine
 	info := &types.HttpNfcLeaseInfo{
 		Entity:       vm.Self,
 		LeaseTimeout: int32(max(1, settings.LeaseTimeout)),
-		DeviceUrl:    lease.deviceURLs(vm.Self, config, settings),
+		DeviceUrl:    lease.deviceURLs(vm, config, settings),
 	}
 	for _, disk := range virtualDisks(config) {
 		info.TotalDiskCapacityInKB += disk.CapacityInKB
@@ -85,10 +78,16 @@ func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine
 	}
 	vc.leases.open[lease.token] = lease
 	vc.leases.Made++
-	lease.timer = time.AfterFunc(seconds(settings.LeaseInitialize)+lease.timeout, lease.expire)
+	rule, _ := vc.rules.take("task", call, vc.names(vm.Self))
+	opening := seconds(settings.LeaseInitialize) + time.Duration(rule.DelayMS)*time.Millisecond
+	lease.timer = time.AfterFunc(opening+lease.timeout, lease.expire)
 	vc.leases.mutex.Unlock()
 
-	time.AfterFunc(seconds(settings.LeaseInitialize), func() {
+	time.AfterFunc(opening, func() {
+		if rule.Fault != "" {
+			lease.fail(newFault(rule.Fault, vm.Self), &vc.leases.Failed)
+			return
+		}
 		lease.change([]types.PropertyChange{
 			{Name: "state", Val: types.HttpNfcLeaseStateReady},
 			{Name: "info", Val: info},
@@ -98,8 +97,12 @@ func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine
 }
 
 // deviceURLs are a URL per disk, and one for the NVRAM, which every export has and which is no disk.
-func (l *HttpNfcLease) deviceURLs(vm types.ManagedObjectReference, config *types.VirtualMachineConfigInfo, settings Settings) []types.HttpNfcLeaseDeviceUrl {
-	host := l.vc.host
+func (l *HttpNfcLease) deviceURLs(vm *simulator.VirtualMachine, config *types.VirtualMachineConfigInfo, settings Settings) []types.HttpNfcLeaseDeviceUrl {
+	esx, err := l.vc.hostDoor(*vm.Runtime.Host)
+	if err != nil {
+		panic(err)
+	}
+	host := esx.address
 	if settings.WildcardHost {
 		host = "*" + host[strings.LastIndex(host, ":"):]
 	}
@@ -107,10 +110,10 @@ func (l *HttpNfcLease) deviceURLs(vm types.ManagedObjectReference, config *types
 	var urls []types.HttpNfcLeaseDeviceUrl
 	for i, disk := range virtualDisks(config) {
 		name := fmt.Sprintf("disk-%d.vmdk", i)
-		file := l.vc.disks.path(vm, disk.Key)
+		file := l.vc.disks.path(vm.Self, disk.Key)
 		l.files[name] = file
 		unit := types.HttpNfcLeaseDeviceUrl{
-			Key:           fmt.Sprintf("/%s/ParaVirtualSCSIController0:%d", vm.Value, i),
+			Key:           fmt.Sprintf("/%s/ParaVirtualSCSIController0:%d", vm.Self.Value, i),
 			ImportKey:     fmt.Sprintf("/%s/ParaVirtualSCSIController0:%d", l.vmName, i),
 			Url:           fmt.Sprintf("https://%s/nfc/%s/%s", host, l.token, name),
 			SslThumbprint: thumbprint, Disk: types.NewBool(true), TargetId: name,
@@ -122,7 +125,7 @@ func (l *HttpNfcLease) deviceURLs(vm types.ManagedObjectReference, config *types
 	}
 	l.files["nvram"] = ""
 	return append(urls, types.HttpNfcLeaseDeviceUrl{
-		Key: fmt.Sprintf("/%s/nvram", vm.Value), ImportKey: fmt.Sprintf("/%s/nvram", l.vmName),
+		Key: fmt.Sprintf("/%s/nvram", vm.Self.Value), ImportKey: fmt.Sprintf("/%s/nvram", l.vmName),
 		Url:           fmt.Sprintf("https://%s/nfc/%s/nvram", host, l.token),
 		SslThumbprint: thumbprint, Disk: types.NewBool(false), TargetId: "nvram",
 	})
@@ -130,7 +133,7 @@ func (l *HttpNfcLease) deviceURLs(vm types.ManagedObjectReference, config *types
 
 func (l *HttpNfcLease) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.HttpNfcLeaseProgress) soap.HasFault {
 	if l.State == types.HttpNfcLeaseStateError {
-		return &methods.HttpNfcLeaseProgressBody{Fault_: simulator.Fault("the lease has timed out", &types.Timedout{})}
+		return &methods.HttpNfcLeaseProgressBody{Fault_: simulator.Fault("the lease has ended", l.Error.Fault)}
 	}
 	l.vc.leases.mutex.Lock()
 	l.timer.Reset(l.timeout)
@@ -163,13 +166,19 @@ func (l *HttpNfcLease) close(ctx *simulator.Context, counter *int) {
 	ctx.Session.Remove(ctx, l.Self)
 }
 
-// expire is what happens without progress: the object stays, in the state of an error.
+// expire is what happens without progress.
 func (l *HttpNfcLease) expire() {
+	l.fail(&types.Timedout{}, &l.vc.leases.Expired)
+}
+
+// fail ends the lease; the object stays, in the state of an error.
+func (l *HttpNfcLease) fail(fault types.BaseMethodFault, counter *int) {
+	said := fmt.Sprintf("The lease ended: %T.", fault)
 	l.change([]types.PropertyChange{
 		{Name: "state", Val: types.HttpNfcLeaseStateError},
-		{Name: "error", Val: &types.LocalizedMethodFault{Fault: &types.Timedout{}, LocalizedMessage: "The lease timed out."}},
+		{Name: "error", Val: &types.LocalizedMethodFault{Fault: fault, LocalizedMessage: said}},
 	})
-	l.end(&l.vc.leases.Expired)
+	l.end(counter)
 }
 
 func (l *HttpNfcLease) end(counter *int) {

@@ -79,8 +79,11 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	server := vc.serve(o.listen, url.UserPassword(o.user, strings.TrimSpace(string(password))), certificate)
-	defer server.CloseClientConnections()
+	address, err := vc.serve(o.listen, url.UserPassword(o.user, strings.TrimSpace(string(password))), certificate)
+	if err != nil {
+		return err
+	}
+	defer vc.api.shut()
 
 	control, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,8 +92,6 @@ func run(o options) error {
 	defer control.Close()
 	go http.Serve(control, vc.control())
 
-	address := *server.URL
-	address.User = nil
 	ready := map[string]string{
 		"url":        address.String(),
 		"control":    "http://" + control.Addr().String(),

@@ -73,6 +73,7 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 		return work()
 	})
 	ref := task.Run(ctx)
+	r.vc.tasks.add(ref)
 	ctx.Map.AtomicUpdate(ctx, task, []types.PropertyChange{
 		{Name: "info.entity", Val: vm.Self},
 		{Name: "info.entityName", Val: vm.Name},

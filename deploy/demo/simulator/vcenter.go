@@ -26,8 +26,10 @@ type vcenter struct {
 	leases     leaseBook
 	snapshots  snapshotFiles
 	downloads  downloadBook
+	tasks      taskBook
+	api        *door
+	hosts      hostDoors
 	login      *url.Userinfo
-	host       string // host:port that device URLs name
 	thumbprint string // SHA-1 of the server's certificate, AB:CD:…
 
 	settingsMutex sync.Mutex
@@ -65,8 +67,8 @@ func newVCenter(model *simulator.Model, fleet *Fleet, data string) (*vcenter, er
 	return vc, nil
 }
 
-// serve starts the vCenter API. The patterns with a method win over the simulator's own handlers.
-func (vc *vcenter) serve(listen string, login *url.Userinfo, certificate tls.Certificate) *simulator.Server {
+// serve starts the vCenter API and gives its URL. The patterns with a method win over the simulator's own handlers.
+func (vc *vcenter) serve(listen string, login *url.Userinfo, certificate tls.Certificate) (*url.URL, error) {
 	vc.login = login
 	digest := sha1.Sum(certificate.Certificate[0])
 	vc.thumbprint = strings.ReplaceAll(strings.ToUpper(fmt.Sprintf("% x", digest[:])), " ", ":")
@@ -74,11 +76,13 @@ func (vc *vcenter) serve(listen string, login *url.Userinfo, certificate tls.Cer
 	vc.service.Listen = &url.URL{Host: listen, User: login} // without a user, any name and password pass
 	vc.service.RegisterEndpoints = true
 	vc.service.ServeMux = http.NewServeMux()
-	vc.service.ServeMux.HandleFunc("GET /nfc/{token}/{name}", vc.serveDownload)
 	vc.service.ServeMux.HandleFunc("GET /folder/{path...}", vc.serveDatastore)
 	server := vc.service.NewServer()
-	vc.host = server.URL.Host
-	return server
+	server.Listener.Close() // from here on the door stands at this address: it can be shut and opened
+	vc.api = &door{handler: vc.service.ServeMux, tls: server.TLS, address: server.Listener.Addr().String()}
+	address := *server.URL
+	address.User = nil
+	return &address, vc.api.open()
 }
 
 func (vc *vcenter) currentSettings() Settings {

@@ -4,18 +4,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import tblib.pickling_support  # type: ignore[import-untyped]
 from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
-from orchestrator.errors import LeaseError, VCenterBusyError
-from orchestrator.vsphere import lease
+from orchestrator.errors import GoneError, HeldError, HostAwayError, LeaseError, VCenterBusyError
+from orchestrator.vsphere import lease, tasks
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.keeper import LeaseLimits
 from orchestrator.vsphere.marker import Marker
-from orchestrator.vsphere.session import connect
+from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
 from tests.orchestrator.vsphere.conftest import GIB
@@ -58,7 +59,7 @@ def test_a_star_stands_for_the_host_that_was_asked(
     simulator.change(wildcard_host=True, thumbprint="none")
     opened = vcenter.open_lease(taken)
     vcenter.abort_lease(opened, "tried")
-    assert {disk.url.split("/nfc/")[0] for disk in opened.disks} == {simulator.url.removesuffix("/sdk")}
+    assert {urlsplit(disk.url).hostname for disk in opened.disks} == {urlsplit(simulator.url).hostname}
     assert {disk.thumbprint for disk in opened.disks} == {""}
 
 
@@ -184,10 +185,69 @@ def test_a_lease_that_does_not_get_ready_is_aborted(
     assert simulator.leases().open == ()
 
 
-def test_faults_of_opening(vcenter: VCenter, taken: SnapshotRef, simulator: Simulator) -> None:
+def test_a_vm_on_the_move_is_waited_for(vcenter: VCenter, taken: SnapshotRef, simulator: Simulator) -> None:
     simulator.inject(Rule("ExportSnapshot", fault="TaskInProgress", count=1))
-    with pytest.raises(VCenterBusyError, match="export of web/1: TaskInProgress"):
-        vcenter.open_lease(taken)
+    vcenter.abort_lease(vcenter.open_lease(taken), "tried")
+    assert simulator.count("ExportSnapshot") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [("TaskInProgress", HeldError), ("HostNotConnected", HostAwayError), ("Timedout", VCenterBusyError)],
+)
+def test_a_vm_that_moves_for_long_is_put_off(
+    settings: VCenterSettings,
+    taken: SnapshotRef,
+    simulator: Simulator,
+    fault: str,
+    error: type[VCenterBusyError],
+) -> None:
+    simulator.inject(Rule("ExportSnapshot", fault=fault))
+    with (
+        VCenter(settings, lease_limits=LeaseLimits(busy=0)) as impatient,
+        pytest.raises(error, match=f"export of web/1: {fault}") as raised,
+    ):
+        impatient.open_lease(taken)
+    assert type(raised.value) is error
+    assert simulator.leases().open == ()
+
+
+def test_a_lease_follows_its_vm(
+    vcenter: VCenter, session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    vm = session.managed(vim.VirtualMachine, taken.vm)
+    before = vm.runtime.host
+    other = next(host for host in before.parent.host if host != before)
+    tasks.wait(session, vm.RelocateVM_Task(vim.vm.RelocateSpec(host=other)))
+    tasks.wait(session, vm.Rename_Task("moved"))
+    opened = vcenter.open_lease(taken)
+    vcenter.abort_lease(opened, "tried")
+    tasks.wait(session, vm.RelocateVM_Task(vim.vm.RelocateSpec(host=before)))
+    tasks.wait(session, vm.Rename_Task("web%2f1"))
+    placed = opened.placement
+    assert placed is not None and placed.host is not None
+    assert (placed.vm, placed.name, placed.host.name) == (taken.vm, "moved", other.name)
+    assert placed.host.cpu_mhz == other.summary.hardware.cpuMhz
+    assert placed.datastores == ("datastore-0",)
+
+
+def test_a_vm_that_is_deleted_before_its_export_is_gone(vcenter: VCenter, taken: SnapshotRef) -> None:
+    with pytest.raises(GoneError, match="export of web/1: the VM was deleted"):
+        vcenter.open_lease(replace(taken, moref="snapshot-999999", vm="vm-999999"))
+
+
+def test_a_host_that_is_slow_to_answer_ends_no_lease(
+    vcenter: VCenter, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.change(lease_timeout=6)
+    opened = vcenter.open_lease(taken)
+    simulator.inject(Rule("HttpNfcLeaseProgress", fault="HostCommunication", count=1))
+    assert eventually(lambda: simulator.leases().open[0].reports >= 1)
+    vcenter.report_progress(opened, 1)
+    vcenter.complete_lease(opened)
+
+
+def test_faults_of_opening(vcenter: VCenter, taken: SnapshotRef, simulator: Simulator) -> None:
     simulator.inject(Rule("ExportSnapshot", fault="FileFault", count=1))
     with pytest.raises(LeaseError, match="export of web/1: FileFault"):
         vcenter.open_lease(taken)
