@@ -19,6 +19,7 @@ from orchestrator.vsphere.values import (
     Removal,
     SnapshotRef,
     VirtualMachine,
+    Whereabouts,
 )
 
 
@@ -43,6 +44,10 @@ class VCenterApi(Protocol):
 
     def describe(self, vms: Iterable[VirtualMachine]) -> tuple[VirtualMachine, ...]:
         """The same VMs, in the same order, each with its ``disks``. A VM that has gone is left out."""
+        ...
+
+    def whereabouts(self, vms: Iterable[str]) -> Whereabouts:
+        """Hosts and datastores of the VMs with these morefs now; two calls for up to 500 VMs."""
         ...
 
     def create_snapshot(self, vm: str, marker: Marker, quiesce: QuiescePolicy) -> SnapshotRef:

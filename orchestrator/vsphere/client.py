@@ -24,6 +24,7 @@ from orchestrator.vsphere.values import (
     Removal,
     SnapshotRef,
     VirtualMachine,
+    Whereabouts,
 )
 
 
@@ -53,7 +54,8 @@ class VCenter:
         self._limits = snapshot_limits or SnapshotLimits()
         self._session = Session(settings)
         self._session.open()
-        self._keeper = Keeper(_LeaseCalls(self._session), lease_limits or LeaseLimits())
+        self._lease_limits = lease_limits or LeaseLimits()
+        self._keeper = Keeper(_LeaseCalls(self._session), self._lease_limits)
 
     def __enter__(self) -> VCenter:
         return self
@@ -87,6 +89,11 @@ class VCenter:
         with translated("reading the VMs' devices"):
             return inventory.describe(self._session, vms)
 
+    def whereabouts(self, vms: Iterable[str]) -> Whereabouts:
+        """Where the VMs are now."""
+        with translated("asking where VMs are"):
+            return inventory.whereabouts(self._session, vms)
+
     def create_snapshot(self, vm: str, marker: Marker, quiesce: QuiescePolicy) -> SnapshotRef:
         """The job's snapshot, made or found."""
         return snapshots.create(self._session, vm, marker, quiesce, self._limits)
@@ -101,7 +108,7 @@ class VCenter:
 
     def open_lease(self, snapshot: SnapshotRef) -> Lease:
         """A lease that is kept alive until it is closed."""
-        opened = leases.open_lease(self._session, snapshot)
+        opened = leases.open_lease(self._session, snapshot, patience=self._lease_limits.busy)
         self._keeper.keep(opened)
         return opened
 

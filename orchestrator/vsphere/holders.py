@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from orchestrator.errors import BackupRunningError, HeldError, HostAwayError, VCenterBusyError
 from orchestrator.vsphere import backups, snapshot_tree
@@ -30,6 +30,8 @@ HELD = (
     vim.fault.InvalidHostState,
 )
 """Faults of a call on a VM that another task, or a backup product's lock on a method, holds."""
+AWAY = (vmodl.fault.HostNotConnected, vmodl.fault.HostNotReachable)
+"""Faults of a call on a VM whose ESXi host vCenter does not reach."""
 _AT_WORK = ("running", "queued")
 _HINT = "it is looked at again by itself; --put-off-hours says for how long"
 
@@ -63,8 +65,10 @@ def backup(tree: Any) -> backups.BackupSnapshot | None:
 
 
 def busy(fault: Exception, doing: str) -> VCenterBusyError:
-    """The error for a fault that passes by itself: when another task holds the VM, it is put off."""
+    """The error for a fault that passes by itself: where others hold the VM, it is put off."""
     message = f"{doing}: {describe(fault)}"
+    if isinstance(fault, AWAY):
+        return HostAwayError(message, _HINT)
     return HeldError(message, _HINT) if isinstance(fault, HELD) else VCenterBusyError(message)
 
 

@@ -14,6 +14,9 @@ from orchestrator.vsphere.values import Lease
 
 log = logging.getLogger(__name__)
 
+BUSY_SECONDS = 10.0
+"""A vMotion by DRS takes about as long. A relocation of disks takes hours, for which no snapshot must wait;
+nor may a run that is cancelled wait for it."""
 _RETRY_SECONDS = 1.0
 _COMPLETE = 100
 
@@ -25,6 +28,8 @@ class LeaseLimits:
     total: float = 12 * 3600.0
     idle: float = 300.0
     """Without a byte."""
+    busy: float = BUSY_SECONDS
+    """Until it is asked for no more, while another task holds the VM."""
 
 
 class LeaseCalls(Protocol):

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyVmomi import vim, vmodl
 
-from orchestrator.errors import LeaseError, VCenterBusyError
-from orchestrator.vsphere import devices
+from orchestrator.errors import GoneError, LeaseError, VCenterBusyError, VCenterError
+from orchestrator.vsphere import devices, holders
 from orchestrator.vsphere.faults import BUSY, GONE, describe
+from orchestrator.vsphere.inventory import whereabouts
+from orchestrator.vsphere.keeper import BUSY_SECONDS
 from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import DiskDevice, Lease, LeaseDisk, SnapshotRef
@@ -21,39 +23,67 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS = 180.0
 """How long a lease may take to become ready: vCenter opens the disks on the host meanwhile."""
+_BUSY_PAUSE = 2.0
 _PAUSE = 0.2
 _OVER = (*GONE, vim.fault.InvalidState, vim.fault.Timedout, vim.fault.NotAuthenticated)
 """Faults of a lease that has ended already."""
 
 
-def open_lease(session: Session, snapshot: SnapshotRef, ready: float = READY_SECONDS) -> Lease:
-    """A lease on the snapshot's disks, ready to download. Raises ``LeaseError``; nothing stays open then."""
+def open_lease(
+    session: Session, snapshot: SnapshotRef, ready: float = READY_SECONDS, patience: float = BUSY_SECONDS
+) -> Lease:
+    """A lease on the snapshot's disks, ready to download; nothing stays open when it fails.
+
+    Raises ``LeaseError``, ``GoneError`` when the VM is no longer there, and ``PutOffError`` when another task
+    holds it for longer than ``patience`` seconds.
+    """
     subject = f"export of {snapshot.vm_name or snapshot.vm}"
     source = session.managed(vim.vm.Snapshot, snapshot.moref)
-    try:
-        row = one(session, source, ("config.hardware.device",))
-        if row is None:
-            raise LeaseError(f"{subject}: its snapshot is no longer there")
-        lease = source.ExportSnapshot()
-    except BUSY as fault:
-        raise VCenterBusyError(f"{subject}: {describe(fault)}") from fault
-    except vmodl.MethodFault as fault:
-        raise LeaseError(f"{subject}: {describe(fault)}") from fault
+    row = one(session, source, ("config.hardware.device",))
+    if row is None:
+        raise _without_snapshot(session, snapshot, subject)
+    lease = _ask(source, subject, patience)
     try:
         info = _ready(session, lease, subject, ready)
         found = disks(info.deviceUrl, row.get("config.hardware.device", ()), session.settings.host)
         if not found:
             raise LeaseError(f"{subject}: the lease holds no disk")
-        return Lease(lease._moId, snapshot.vm, found, info.leaseTimeout)
+        placed = whereabouts(session, [snapshot.vm]).placements
+        return Lease(
+            lease._moId, snapshot.vm, found, info.leaseTimeout, placement=placed[0] if placed else None
+        )
     except BaseException:
         abort(session, lease._moId)
         raise
+
+
+def _ask(source: Any, subject: str, patience: float) -> Any:
+    """Ask for the lease, for as long as another task holds the VM and there is patience left."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return source.ExportSnapshot()
+        except (*BUSY, *holders.HELD) as fault:
+            if time.monotonic() + _BUSY_PAUSE > deadline:
+                raise holders.busy(fault, subject) from fault
+            log.info("%s waits: %s", subject, describe(fault))
+        except vmodl.MethodFault as fault:
+            raise LeaseError(f"{subject}: {describe(fault)}") from fault
+        time.sleep(_BUSY_PAUSE)
+
+
+def _without_snapshot(session: Session, snapshot: SnapshotRef, subject: str) -> VCenterError:
+    if not whereabouts(session, [snapshot.vm]).placements:
+        return GoneError(f"{subject}: the VM was deleted or unregistered during the run")
+    return LeaseError(f"{subject}: its snapshot is no longer there")
 
 
 def progress(session: Session, moref: str, percent: int) -> None:
     """Keep the lease alive. Raises ``LeaseError`` when it has ended, else ``VCenterBusyError``."""
     try:
         _managed(session, moref).HttpNfcLeaseProgress(percent)
+    except vmodl.fault.HostCommunication as fault:
+        raise VCenterBusyError(f"the host does not answer for the export lease: {describe(fault)}") from fault
     except vmodl.MethodFault as fault:
         raise LeaseError(f"the export lease has ended: {describe(fault)}") from fault
 
@@ -130,6 +160,8 @@ def _ready(session: Session, lease: Any, subject: str, patience: float) -> Any:
                 return row.get("info")
             case "error" if row is not None:
                 error = row.get("error")
+                if isinstance(error, (*BUSY, *holders.HELD)):
+                    raise holders.busy(error, subject)
                 raise LeaseError(f"{subject}: {describe(error) if error else 'vCenter gives no reason'}")
             case None | "done":
                 raise LeaseError(f"{subject}: the lease ended before it was ready")

@@ -135,6 +135,26 @@ class DatastoreInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a VM is at one moment: DRS, HA and people move VMs, and rename them."""
+
+    vm: str
+    """Moref."""
+    name: str
+    host: HostInfo | None
+    datastores: tuple[str, ...]
+    """Names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where some VMs are, and what room their datastores have; VMs that are gone are left out."""
+
+    placements: tuple[Placement, ...]
+    datastores: tuple[DatastoreInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class About:
     """Which vCenter this is."""
 
@@ -245,3 +265,5 @@ class Lease:
     disks: tuple[LeaseDisk, ...]
     timeout: int
     """Seconds after which vCenter ends the lease when no progress is reported."""
+    placement: Placement | None = None
+    """Where the VM is, and stays while the lease is open; None: not asked."""
