@@ -21,6 +21,10 @@ _IDENTITY = (b"etc/fstab", b"etc/os-release", b"usr/lib/os-release")
 _PROGRAMS = (b"bin", b"usr")
 _FSTAB_LIMIT = 1 << 20
 _HINT = "say which: `orchestrate convert DISK… --root DISK:PARTITION`, with all disks of the guest"
+_UNKNOWN_HINT = (
+    "if another disk holds the root, it is needed too; else this one was never used, is encrypted without a "
+    "header, or is damaged: `blkid -p DISK` and `qemu-img info DISK` tell what others make of it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +141,8 @@ class _Search:
 
     def nothing(self) -> ConvertError:
         """The error that says what is on the disks instead of a root file system."""
-        listed = "; ".join(
-            f"{describe(volume)}: {volume.content.type or 'nothing known'}" for volume in self._volumes
-        )
-        message = f"no Linux root file system: {listed or 'the disks are empty'}"
+        listed = "; ".join(map(_holds, self._volumes)) or "the disks are empty"
+        message = f"no Linux root file system ({', '.join(LINUX)}): {listed}"
         kinds = {volume.content.type for volume in self._volumes}
         if self._failures:
             return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
@@ -150,6 +152,16 @@ class _Search:
             return UnsupportedError(
                 message, "allow the engine guestfs, which reads logical volumes: --engines"
             )
+        if not any(kinds):
+            return NoLinuxError(message, _UNKNOWN_HINT)
         return NoLinuxError(
             message, "if another disk holds the root, it is needed too; else there is nothing to convert"
         )
+
+
+def _holds(volume: Volume) -> str:
+    """What is on a volume, in words."""
+    if volume.content.type:
+        return f"{describe(volume)} holds {volume.content.type}"
+    table = "" if volume.number else "no partition table and "
+    return f"{describe(volume)} holds {table}no file system, LVM, RAID or encryption that is known"

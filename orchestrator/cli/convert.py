@@ -73,7 +73,7 @@ def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int
 def _with_progress(console: Console, request: Request, reader: Reader, output: RegistryOutput) -> Converted:
     said = TextColumn("{task.fields[said]}")
     columns = (TextColumn("{task.description}"), BarColumn(), said, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(request.machine.name, total=None, said="inspecting")
 
         def show(step: Step) -> None:
