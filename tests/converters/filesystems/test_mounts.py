@@ -262,7 +262,8 @@ def test_no_linux_names_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(NoLinuxError) as raised:
         open_guest([RawFile(str(path))], tmp_path, IN_PROCESS)
     assert raised.value.message == (
-        "no Linux root file system: disk 0 partition 1: ext4; disk 0 partition 2: vfat"
+        "no Linux root file system (ext2, ext3, ext4, xfs, btrfs, jfs, reiserfs, f2fs): "
+        "disk 0 partition 1 holds ext4; disk 0 partition 2 holds vfat"
     )
 
 
@@ -273,7 +274,7 @@ def test_swap_windows_and_encryption_are_named(tmp_path: Path) -> None:
             file.truncate(32 * MIB)
     subprocess.run(["mkswap", swap], check=True, capture_output=True)
     subprocess.run(["mkfs.ntfs", "-q", "-F", ntfs], check=True, capture_output=True)
-    with pytest.raises(NoLinuxError, match="disk 0: swap; disk 1: ntfs"):
+    with pytest.raises(NoLinuxError, match="disk 0 holds swap; disk 1 holds ntfs"):
         open_guest([RawFile(str(swap)), RawFile(str(ntfs))], tmp_path, IN_PROCESS)
     luks.write_bytes(b"LUKS\xba\xbe\x00\x01" + b"aes".ljust(32, b"\0") + bytes(32 * MIB))
     with pytest.raises(UnsupportedError, match=r"crypto_LUKS \(an encrypted guest"):
@@ -287,7 +288,7 @@ def test_root_that_cannot_be_read_is_no_missing_root(tmp_path: Path) -> None:
     with open(path, "r+b") as file:
         file.seek(MIB + 2048)
         file.write(bytes(1024))  # the descriptors of block groups
-    with pytest.raises(FilesystemError, match="disk 0 partition 1: ext4"):
+    with pytest.raises(FilesystemError, match="disk 0 partition 1 holds ext4"):
         open_guest([RawFile(str(path))], tmp_path, IN_PROCESS)
 
 
