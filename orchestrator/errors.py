@@ -61,6 +61,12 @@ class PrivilegeError(OrchestratorError):
     exit_code = ExitCode.CANNOT_CONNECT
 
 
+class CheckError(OrchestratorError):
+    """The workers, or what they reach, are not as a run needs them. No snapshot was made."""
+
+    kind = "check"
+
+
 class NotFoundError(OrchestratorError):
     """A name that vCenter does not know; the message names those it does."""
 

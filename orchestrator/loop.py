@@ -16,10 +16,10 @@ from typing import assert_never
 from converters.request import Converted
 from orchestrator import logs
 from orchestrator.board import Board
-from orchestrator.cluster import Cluster, ClusterEvent, Progressed, SchedulerLost
+from orchestrator.cluster import Cluster, Progressed, SchedulerLost
 from orchestrator.errors import LeaseError
 from orchestrator.failures import failure_of
-from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, Terminated, WorkerJoined
+from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, SetAside, Terminated, WorkerJoined
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import (
     Abandon,
@@ -36,17 +36,19 @@ from orchestrator.fleet.states import (
 )
 from orchestrator.fleet.steps import expects
 from orchestrator.fleet.view import RunPhase
+from orchestrator.gate import GateEvent, Refused
 from orchestrator.interrupts import SWEEP_HINT
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
-from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
 from orchestrator.resident import TaskDone, TaskFailed
 from orchestrator.vsphere.api import VCenterApi
 
 log = logging.getLogger(__name__)
 
+HEARTBEAT_SECONDS = 15.0
+"""Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
-Event = ClusterEvent | Interrupted | Terminated
+Event = GateEvent | Interrupted | Terminated
 _PHASES = {
     Mode.RUN: RunPhase.RUNNING,
     Mode.DRAIN: RunPhase.DRAINING,
@@ -134,7 +136,9 @@ class Loop:
                     "the Dask scheduler is gone: what was begun is undone, the next run does the rest"
                 )
                 self._feed(Terminated())
-            case WorkerJoined() | WorkerLost() | Interrupted() | Terminated():
+            case Refused(note):
+                self.board.note(note)
+            case WorkerJoined() | WorkerLost() | SetAside() | Interrupted() | Terminated():
                 self._feed(event)
             case _:
                 assert_never(event)
@@ -185,6 +189,7 @@ class Loop:
         self._carry_out(self.fleet.handle(event, time.monotonic()))
         if self.fleet.mode is Mode.CANCEL and self._deadline is None:
             self._deadline = time.monotonic() + self.patience.grace
+            self.ledger.hurry()
         self.board.phase = _PHASES[self.fleet.mode]
         self.board.budgets = self.fleet.budgets()
         self.board.workers = tuple(self.fleet.workers)
@@ -215,8 +220,9 @@ class Loop:
         if now < self._beat_due:
             return
         self._beat_due = now + self.patience.heartbeat
-        if not self.ledger.heartbeat() and self._deadline is None:
-            self.board.note("another run took this one for dead and closed it: what was begun is undone")
+        if (trouble := self.ledger.trouble()) and self._deadline is None:
+            self.board.lost = trouble
+            self.board.note(f"{trouble}: what was begun is undone")
             self._feed(Terminated())
         self.cluster.look()
         for job in [job for job, held in self.fleet.jobs.items() if held.stage is Stage.DOWNLOAD]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from converters.outputs.base import Output
 from orchestrator.board import Board
-from orchestrator.cluster import ClusterSettings, connect
+from orchestrator.cluster import Cluster, ClusterSettings, connect
 from orchestrator.errors import PrivilegeError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.fleet.identity import key_name, settings_fingerprint
@@ -18,15 +18,18 @@ from orchestrator.fleet.plan import PlannedVm, affinity_groups, candidate
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import Mode, Rules
 from orchestrator.fleet.view import RunPhase, RunView
+from orchestrator.gate import Gate
 from orchestrator.interrupts import exit_now, listening
 from orchestrator.job import Control, JobSettings, VmJob
 from orchestrator.ledger import Ledger, RunLedger
 from orchestrator.loop import Event, Loop, OnImage, Patience
+from orchestrator.preflight.checks import Check
+from orchestrator.preflight.order import probe_order
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
 from orchestrator.sweep import Swept, forget, sweep
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.values import CheckResult, Inventory
+from orchestrator.vsphere.values import CheckResult, Grade, Inventory, VirtualMachine
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]
 
@@ -46,6 +49,8 @@ class RunConfig:
     job: JobSettings = field(default_factory=JobSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     patience: Patience = field(default_factory=Patience)
+    skip_check: frozenset[Check] = frozenset()
+    """Tests of workers that are left out."""
 
     @property
     def settings(self) -> str:
@@ -99,7 +104,7 @@ class Run:
         """Do it, to the end or until it is interrupted; what became of each VM is in the view.
 
         Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, a privilege
-        missing, another run at work, no cluster. Nothing is left behind then.
+        missing, another run at work, no cluster, workers that cannot do it. Nothing is left behind then.
         """
         with listening(self._events.put):
             identity = self._vcenter.about().instance_uuid
@@ -149,11 +154,33 @@ class Run:
 
     def _require_privileges(self, surveyed: Survey) -> None:
         """Who may make a snapshot and not remove it must not make any."""
-        if lacking := self._lacking(surveyed):
+        lacking = [one for one in self._lacking(surveyed) if one.grade is Grade.BLOCKING]
+        if lacking:
             raise PrivilegeError(
                 "; ".join(f"{result.name}: {result.detail}" for result in lacking),
                 "; ".join(result.remedy for result in lacking) + "; or leave those VMs out with --exclude",
             )
+
+    @contextmanager
+    def _cluster(self, control: Control, vms: Mapping[str, VirtualMachine]) -> Iterator[Cluster]:
+        """A cluster whose workers are tested before they get a VM; ``vms`` by job."""
+        config = self._config
+        if Check.WORKERS in config.skip_check:
+            with connect(config.cluster, control, self._events.put) as cluster:
+                yield cluster
+            return
+        order = probe_order(
+            config.registry,
+            sorted({vm.host.name for vm in vms.values() if vm.host is not None}),
+            config.job.access,
+            config.cluster.scratch,
+            config.job.reading.engines,
+            skip=config.skip_check,
+            thorough=False,
+        )
+        gate = Gate(order, vms, self._events.put)
+        with connect(config.cluster, control, gate.heard) as cluster, gate.open(cluster):
+            yield cluster
 
     def _convert(self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm]) -> str:
         """Convert the VMs; gives the run's outcome."""
@@ -173,7 +200,8 @@ class Run:
         if fleet.ended:
             return "done"
         control = Control(self._vcenter, self._ledger.id, run, config.job, self._open_output)
-        with connect(config.cluster, control, self._events.put) as cluster:
+        vms = {job: one.planned.vm for job, one in jobs.items()}
+        with self._cluster(control, vms) as cluster:
             self._board.phase = RunPhase.RUNNING
             Loop(
                 fleet=fleet,

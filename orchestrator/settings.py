@@ -20,6 +20,7 @@ from converters.errors import OutputError
 from converters.image.rules import select
 from converters.outputs.reference import TAG, split_repository
 from orchestrator.errors import UsageError
+from orchestrator.preflight.checks import Check
 from orchestrator.vsphere.values import QuiescePolicy
 
 _PREFIX_FORM = "HOST[:PORT]/PREFIX in lower case, without a scheme"
@@ -85,6 +86,7 @@ class Declaration:
 VCENTER_VERBS = frozenset({Verb.RUN, Verb.CHECK, Verb.SWEEP})
 RUN_VERBS = frozenset({Verb.RUN, Verb.CHECK})
 IMAGE_VERBS = frozenset({Verb.RUN, Verb.CONVERT})
+LEDGER_VERBS = frozenset({Verb.RUN, Verb.STATUS, Verb.SWEEP})
 ALL_VERBS = frozenset(Verb)
 
 
@@ -230,6 +232,12 @@ class Settings(BaseModel):
         "Seconds without a sign of life after which a worker counts as lost; a local one is then killed.",
         gt=0,
     )
+    skip_check: tuple[Check, ...] = _setting(
+        (),
+        Section.CLUSTER,
+        RUN_VERBS,
+        "Test of workers to leave out, where it is wrong about a site that works; repeat for several.",
+    )
     scratch: Path | None = _setting(
         None,
         Section.READING,
@@ -335,8 +343,23 @@ class Settings(BaseModel):
     ledger: str = _setting(
         "",
         Section.RECORDS,
-        frozenset({Verb.RUN, Verb.STATUS, Verb.SWEEP}),
-        "Where what was done is kept: a file or a database URL; default: under XDG_STATE_HOME.",
+        LEDGER_VERBS,
+        "Where what was done is kept: a file, or postgresql://USER@HOST/DATABASE for several orchestrators; "
+        "default: under XDG_STATE_HOME.",
+        repr=False,
+    )
+    ledger_password: SecretStr = _setting(
+        SecretStr(""), Section.RECORDS, LEDGER_VERBS, "That database user's password.", secret=True
+    )
+    ledger_password_file: Path | None = _setting(
+        None, Section.RECORDS, LEDGER_VERBS, "File that holds that user's password."
+    )
+    ledger_patience: float = _setting(
+        120,
+        Section.RECORDS,
+        LEDGER_VERBS,
+        "Seconds a ledger may stay away, or be without room, before a run undoes what it began.",
+        ge=0,
     )
     metrics_port: int | None = _setting(
         None,

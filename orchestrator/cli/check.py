@@ -15,17 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from converters.errors import ConvertError
+from converters.outputs.client import RegistryAccess
 from orchestrator import __version__, logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.cli.run import cluster_settings, wide_console
 from orchestrator.cluster import call_roll
 from orchestrator.errors import ExitCode, OrchestratorError, UsageError
 from orchestrator.fleet.select import Selection
+from orchestrator.preflight.checks import Check
 from orchestrator.preflight.needs import Needs
+from orchestrator.preflight.order import probe_order
 from orchestrator.preflight.vcenter import check_vcenter
 from orchestrator.preflight.workers import judge
 from orchestrator.probe import registry
-from orchestrator.probe.worker import ProbeOrder, probe
+from orchestrator.probe.worker import probe
 from orchestrator.settings import Format, LogFormat, Settings, Verb
 from orchestrator.skew import clock
 from orchestrator.vsphere.client import VCenter
@@ -108,7 +111,7 @@ class Findings:
 
 def find(settings: Settings, console: Console) -> Findings:
     """Find everything out; ``console`` shows what is being done."""
-    repository = registry.repository(registry_prefix(settings))
+    skip = settings.skip_check
     access = replace(registry_access(settings), patience=_REGISTRY_SECONDS)
     findings = Findings()
     needs = Needs()
@@ -117,22 +120,34 @@ def find(settings: Settings, console: Console) -> Findings:
             selection = Selection(settings.include, settings.exclude)
             results, needs = check_vcenter(vcenter, settings.datacenter, selection)
         findings.add("vCenter", results)
-    with console.status("registry"), findings.part("registry"):
-        trial = registry.write(repository, access)
-        findings.add("registry", [CheckResult("push", True, trial.detail)])
-        if trial.skew is not None:
-            findings.add("registry", [clock("clock", trial.skew, "the registry's clock", "this machine's")])
+    if Check.REGISTRY not in skip:
+        with console.status("registry"), findings.part("registry"):
+            findings.add("registry", check_registry(registry_prefix(settings), access))
+    if Check.WORKERS in skip:
+        return findings
     cluster = replace(cluster_settings(settings), connect_seconds=_CONNECT_SECONDS)
     with console.status("workers"), findings.part("workers"):
-        order = ProbeOrder(
-            hosts=tuple(needs.hosts),
-            repository=repository,
-            access=replace(access, credentials=None),
-            scratch=str(settings.scratch or ""),
-            engines=tuple(engine.value for engine in settings.engines),
+        order = probe_order(
+            registry_prefix(settings),
+            needs.hosts,
+            access,
+            cluster.scratch,
+            tuple(engine.value for engine in settings.engines),
+            skip=skip,
+            thorough=True,
         )
+        if not order.hosts:
+            needs = replace(needs, hosts={})
         findings.add("workers", judge(call_roll(cluster, probe, order), needs).results)
     return findings
+
+
+def check_registry(prefix: str, access: RegistryAccess) -> Iterator[CheckResult]:
+    """What the registry takes from here, where manifests are pushed from. Raises ``OutputError``."""
+    trial = registry.write(registry.repository(prefix), access)
+    yield CheckResult("push", True, trial.detail)
+    if trial.skew is not None:
+        yield clock("clock", trial.skew, "the registry's clock", "this machine's")
 
 
 def table(lines: Iterable[tuple[str, CheckResult]]) -> Table:

@@ -24,10 +24,9 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules
 from orchestrator.fleet.view import RunView
 from orchestrator.job import JobSettings, Published
-from orchestrator.ledger import Ledger
-from orchestrator.ledger.engine import default_location
-from orchestrator.ledger.ledger import HEARTBEAT_SECONDS
-from orchestrator.loop import Patience
+from orchestrator.loop import HEARTBEAT_SECONDS, Patience
+from orchestrator.preflight.checks import Check
+from orchestrator.probe import registry
 from orchestrator.report import document, live, metrics, planned, text
 from orchestrator.run import Run, RunConfig
 from orchestrator.settings import LogFormat, Settings
@@ -35,6 +34,7 @@ from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
     lease_limits,
+    open_ledger,
     reading,
     registry_access,
     registry_environment,
@@ -62,14 +62,14 @@ def run(settings: Settings) -> int:
     with ExitStack() as stack:
         limits = snapshot_limits(settings), lease_limits(settings)
         vcenter = stack.enter_context(VCenter(vcenter_settings(settings), *limits))
-        ledger = stack.enter_context(Ledger(settings.ledger or default_location()))
+        ledger = stack.enter_context(open_ledger(settings))
         access = registry_access(settings)
         writer = ComposeWriter(settings.output)
         job = Run(config, vcenter, ledger, lambda name: RegistryOutput(name, access), on_image=writer)
         if settings.dry_run:
             return show_plan(job.plan())
-        with RegistryOutput(f"{config.registry}/orchestrate-check", access) as output:
-            output.check()  # before the first snapshot
+        if Check.REGISTRY not in config.skip_check:
+            registry.write(registry.repository(config.registry), access)  # before the first snapshot
         stack.enter_context(_metrics(settings, job.view, console))
         with live.watch(job.view, console):
             view = job.execute()
@@ -120,6 +120,7 @@ def run_config(settings: Settings) -> RunConfig:
             snapshot_seconds=3 * settings.lease_hours * HOUR,
         ),
         cluster=cluster_settings(settings),
+        skip_check=frozenset(settings.skip_check),
         patience=Patience(
             grace=settings.grace_seconds,
             heartbeat=min(HEARTBEAT_SECONDS, settings.worker_silence / 3),
@@ -150,8 +151,8 @@ def show_plan(view: RunView) -> int:
         console.print(Text(note))
     counts = view.counts
     click.echo(
-        f"{counts[JobState.QUEUED]} would be converted, {counts[JobState.DONE]} are done and unchanged, "
-        f"{counts[JobState.SKIPPED]} are skipped"
+        f"{counts[JobState.QUEUED]:,} would be converted, {counts[JobState.DONE]:,} done and unchanged, "
+        f"{counts[JobState.SKIPPED]:,} skipped"
     )
     return ExitCode.OK if counts[JobState.QUEUED] + counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
 
@@ -166,6 +167,8 @@ def tell(view: RunView, page: Path, console: Console) -> None:
         click.echo(
             f"{text.plural(before, 'VM')} by an earlier run, unchanged since; --refresh converts again"
         )
+    if view.lost:
+        click.echo(f"not all of this is in the ledger: {view.lost}; then run again")
     for job in view.jobs:
         if job.snapshot_left:
             click.echo(f"the snapshot on {job.vm} is still there; remove it with: orchestrate sweep")
@@ -185,6 +188,8 @@ def exit_code(view: RunView) -> ExitCode:
     being done, so the status is that of a run without it.
     """
     counts = view.counts
+    if view.lost:
+        return ExitCode.CANNOT_CONNECT
     if counts[JobState.CANCELLED]:
         return ExitCode.INTERRUPTED
     if counts[JobState.FAILED] or any(job.snapshot_left for job in view.jobs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 import time
@@ -68,9 +69,10 @@ class Cluster:
 
     def call_roll(
         self, question: roll.Question, order: Any, seconds: float, only: Collection[str] | None = None
-    ) -> roll.RollCall:
-        """Ask every worker that converts, or those in ``only``; see ``roll.take``."""
-        return roll.take(self._client, question, order, seconds, only)
+    ) -> concurrent.futures.Future[roll.RollCall]:
+        """Begin to ask every worker that converts, or those in ``only``; see ``roll.take``."""
+        asking = roll.take(self._client, question, order, seconds, only)
+        return asyncio.run_coroutine_threadsafe(asking, self._client.loop.asyncio_loop)
 
     def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
         """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""

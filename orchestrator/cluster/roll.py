@@ -13,7 +13,6 @@ from distributed.versions import get_versions
 
 from orchestrator.cluster import remote
 from orchestrator.cluster.values import CONVERT
-from orchestrator.failures import failure_of
 from orchestrator.fleet.states import Failure
 
 DASK = ("dask", "distributed")
@@ -49,21 +48,14 @@ class _Told:
     asked: float = 0.0
 
 
-def take(
+async def take(
     client: Client, question: Question, order: Any, seconds: float, only: Collection[str] | None = None
 ) -> RollCall:
     """Ask every worker that converts, or those in ``only``, beside whatever they do now.
 
-    ``seconds`` are for the answer; a worker that is frozen costs a little more, and holds nobody else up.
-    Raises ``OSError`` when the scheduler is gone.
+    In the client's loop. ``seconds`` are for the answer; a worker that is frozen costs a little more, and
+    holds nobody else up. Raises ``OSError`` when the scheduler is gone.
     """
-    roll: RollCall = client.sync(_take, client, question, order, seconds, only)
-    return roll
-
-
-async def _take(
-    client: Client, question: Question, order: Any, seconds: float, only: Collection[str] | None
-) -> RollCall:
     here = _versions(get_versions(packages=[PRODUCT]))
     identity = await client.scheduler.identity(n_workers=-1)
     converting = {
@@ -100,8 +92,8 @@ async def _ask(
             answer = await _run(client, address, remote.answer, question, order, seconds)
     except TimeoutError:
         answer = Failure("no-answer", "the worker does not answer", "see its log; is it frozen?")
-    except Exception as error:  # a worker that ends meanwhile, or an answer that cannot be read here
-        answer = failure_of(error)
+    except Exception as error:  # Dask's own: a worker that ends meanwhile, an answer that cannot be read here
+        answer = Failure("no-answer", f"the worker cannot be asked: {error!r}", "see its log")
     return _Told(versions, answer, asked)
 
 

@@ -55,7 +55,8 @@ def call_roll(
     Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
     """
     with _scheduler(settings) as (client, _):
-        return roll.take(client, question, order, seconds)
+        called: roll.RollCall = client.sync(roll.take, client, question, order, seconds)
+        return called
 
 
 @contextmanager

@@ -6,8 +6,8 @@ a snapshot is never made for a VM that nobody can read yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from orchestrator.fleet.admission import Budgets, Candidate, Usage, admit
@@ -15,6 +15,7 @@ from orchestrator.fleet.states import (
     Admitted,
     Cancel,
     Drain,
+    Evicted,
     Failure,
     Hold,
     Instruction,
@@ -31,6 +32,7 @@ from orchestrator.fleet.states import (
     WorkerLost,
 )
 from orchestrator.fleet.steps import advance
+from orchestrator.fleet.surroundings import Crowded, Moved, no_room
 from orchestrator.fleet.view import BudgetUse
 
 
@@ -52,7 +54,26 @@ class Terminated:
     """The system asks to stop: cancel at once."""
 
 
-FleetEvent = StageDone | StageFailed | WorkerJoined | WorkerLost | Interrupted | Terminated | Tick
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Something keeps these jobs from being begun in this run; those that are begun go on."""
+
+    jobs: frozenset[str]
+    failure: Failure
+
+
+FleetEvent = (
+    StageDone
+    | StageFailed
+    | WorkerJoined
+    | WorkerLost
+    | SetAside
+    | Moved
+    | Crowded
+    | Interrupted
+    | Terminated
+    | Tick
+)
 
 _EXPORTING = (Stage.SNAPSHOT, Stage.EXPORT, Stage.DOWNLOAD)
 
@@ -72,6 +93,7 @@ class Fleet:
         self._active: dict[str, None] = {}
         self._retrying: dict[str, None] = {}
         self._queued: dict[str, None] = dict.fromkeys(self.jobs)
+        self._crowded: Mapping[str, str] = {}
 
     def handle(self, event: FleetEvent, now: float) -> tuple[Instruction, ...]:
         """What has to be done after the event, in this order; ``now`` as in ``steps.advance``."""
@@ -84,6 +106,15 @@ class Fleet:
             case WorkerLost(worker):
                 self.workers.pop(worker, None)
                 instructions += self._advance_all(self._active, event, now)
+            case SetAside(jobs, failure):
+                instructions += [self._set_aside(job, failure) for job in sorted(jobs & self._queued.keys())]
+            case Moved(job, placement):
+                self.candidates[job] = replace(
+                    self.candidates[job], host=placement.host_name, datastores=placement.datastores
+                )
+            case Crowded(datastores):
+                self._crowded = datastores
+                instructions += self._make_room(now)
             case Interrupted():
                 instructions += self._stop(Mode.DRAIN if self.mode is Mode.RUN else Mode.CANCEL, now)
             case Terminated():
@@ -167,7 +198,11 @@ class Fleet:
         free = self._free_slots()
         if not free or not self._queued:
             return []
-        ready = [self.candidates[job] for job in self._queued if job not in self._retrying]
+        ready = [
+            self.candidates[job]
+            for job in self._queued
+            if job not in self._retrying and not self._crowding(job)
+        ]
         admitted = admit(ready, self.usage(), self._budgets, sum(free.values()))
         instructions: list[Instruction] = []
         for candidate in admitted:
@@ -186,6 +221,26 @@ class Fleet:
                 free[worker] -= 1
         return {worker: slots for worker, slots in free.items() if slots > 0}
 
+    def _crowding(self, identifier: str) -> str:
+        """What is said of the first of the job's datastores without room; empty when all have some."""
+        return next(filter(None, map(self._crowded.get, self.candidates[identifier].datastores)), "")
+
+    def _make_room(self, now: float) -> list[Instruction]:
+        """End what has a snapshot open on a datastore without room.
+
+        A run does not idle for room: when nothing but its absence holds up the jobs that are left, they fail.
+        """
+        instructions: list[Instruction] = []
+        for identifier in tuple(self._active):
+            if reason := self._crowding(identifier):
+                instructions += self._advance(identifier, Evicted(no_room(reason)), now)
+        idle = all(self.jobs[job].state.final for job in self._active) and not self._retrying
+        if idle and self.workers and all(map(self._crowding, self._queued)):
+            instructions += [
+                self._set_aside(job, no_room(self._crowding(job))) for job in tuple(self._queued)
+            ]
+        return instructions
+
     def _give_up(self, blocked: Iterable[Candidate]) -> list[Instruction]:
         """Nothing is in work, and they still do not fit: snapshots left behind use up the budgets."""
         instructions: list[Instruction] = []
@@ -196,9 +251,13 @@ class Fleet:
                 f"no snapshot is made on {stores}: snapshots that could not be removed use up its budget",
                 "remove them (`orchestrate sweep`), then run again",
             )
-            job = Job(candidate.job, JobState.FAILED, self.jobs[candidate.job].attempt, failure=failure)
-            self.jobs[candidate.job] = job
-            del self._queued[candidate.job]
-            self._retrying.pop(candidate.job, None)
-            instructions.append(Record(job))
+            instructions.append(self._set_aside(candidate.job, failure))
         return instructions
+
+    def _set_aside(self, identifier: str, failure: Failure) -> Record:
+        """A queued job is not begun in this run."""
+        job = Job(identifier, JobState.FAILED, self.jobs[identifier].attempt, failure=failure)
+        self.jobs[identifier] = job
+        del self._queued[identifier]
+        self._retrying.pop(identifier, None)
+        return Record(job)

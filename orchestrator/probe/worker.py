@@ -28,6 +28,7 @@ class ProbeOrder:
     hosts: tuple[str, ...]
     """Names of the ESXi hosts, as vCenter has them: export leases name them like that."""
     repository: str
+    """Where to write to the registry; empty: nowhere."""
     access: RegistryAccess
     """How workers reach the registry, without credentials: a worker has its own."""
     scratch: str
@@ -67,6 +68,8 @@ def probe(order: ProbeOrder) -> Probed:
 
 
 def _registry(order: ProbeOrder) -> Iterator[CheckResult]:
+    if not order.repository:
+        return
     access = replace(order.access, credentials=own_credentials())
     try:
         trial = registry.write(order.repository, access)

@@ -25,6 +25,7 @@ from orchestrator.fleet.states import Rules
 from orchestrator.job import JobSettings
 from orchestrator.ledger import Ledger
 from orchestrator.loop import Patience
+from orchestrator.preflight.checks import Check
 from orchestrator.run import Run, RunConfig
 from orchestrator.stages import ConvertOrder, Stages, convert_stage, download_stage
 from orchestrator.vsphere.client import VCenter
@@ -84,6 +85,7 @@ def prepared(place: Place, stages: Stages | None = None, **changes: Any) -> Iter
         "job": JobSettings(access=RegistryAccess(patience=5.0)),
         "cluster": ClusterSettings(workers=1, memory="1GiB", scratch=str(place.scratch)),
         "patience": Patience(grace=60.0, heartbeat=1.0),
+        "skip_check": frozenset({Check.HOSTS}),
         **changes,
     }
     with vcenter(place) as connected, Ledger(place.ledger) as ledger:

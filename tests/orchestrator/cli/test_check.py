@@ -18,6 +18,12 @@ from tests.tls_server import tls_server
 
 
 @pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Here the hosts are tried, too."""
+    return {**environment, "ORCHESTRATE_SKIP_CHECK": ""}
+
+
+@pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[None]:
     """The ESXi hosts answer where export leases are served."""
     with ExitStack() as stack:
@@ -104,5 +110,16 @@ def test_a_warning_lets_a_run_begin_and_machines_can_read_all_of_it(
     assert grades["vCenter", "datastore datastore-0"] == "warning"
     assert grades["vCenter", "VApp.Export on the VMs"] == "fine"
     assert grades["workers", "workers"] == "fine"
+    assert grades["workers", "ESXi hosts"] == "fine"
     (store,) = [line for line in told["checks"] if line["grade"] == "warning"]
     assert "lower --datastore-free" in store["remedy"]
+
+
+def test_what_is_skipped_is_not_tried(orchestrate: Orchestrate) -> None:
+    said = orchestrate(
+        "check", "--skip-check", "hosts", "--skip-check", "registry", "--registry", "127.0.0.1:9/x"
+    )
+    assert said.status == ExitCode.OK, said.out
+    assert "ESXi hosts" not in said.out and "127.0.0.1:9" not in said.out and "engine ext2fs" in said.out
+    said = orchestrate("check", "--skip-check", "workers", "--scheduler", "tcp://127.0.0.1:9")
+    assert said.status == ExitCode.OK, said.out
