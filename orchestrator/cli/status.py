@@ -48,7 +48,8 @@ def status(ctx: click.Context, /, everything: bool, **parameters: Any) -> int:
         vm = names.get(snapshot.job, snapshot.vm)
         click.echo(f"snapshot {snapshot.name} on {vm}, asked for {_moment(snapshot.intended)}")
     if snapshots and not alive:
-        click.echo("these snapshots may still be in vCenter; remove them with: orchestrate sweep")
+        which, them = ("this snapshot", "it") if len(snapshots) == 1 else ("these snapshots", "them")
+        click.echo(f"{which} may still be in vCenter; remove {them} with: orchestrate sweep")
     return ExitCode.OK
 
 

@@ -15,6 +15,7 @@ from orchestrator import __version__
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import JobView, RunView
 from orchestrator.report import text
+from orchestrator.report.order import worst_first
 
 FORMAT_VERSION = 1
 """Of the JSON document; raised when a key changes its meaning or goes."""
@@ -41,10 +42,16 @@ def as_html(view: RunView) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        size=text.size, duration=text.duration, count=_count, alike=_alike, repository=_repository
+        size=text.size,
+        duration=text.duration,
+        count=_count,
+        noun=text.noun,
+        alike=_alike,
+        repository=_repository,
     )
-    by_state = {state: [job for job in view.jobs if job.state is state] for state in JobState}
-    attempted = [job for job in view.jobs if job.state is not JobState.SKIPPED]
+    jobs = worst_first(view.jobs)
+    by_state = {state: [job for job in jobs if job.state is state] for state in JobState}
+    attempted = [job for job in jobs if job.state is not JobState.SKIPPED]
     return environment.get_template("report.html.j2").render(
         view=view,
         version=__version__,
@@ -55,7 +62,7 @@ def as_html(view: RunView) -> str:
         cancelled=by_state[JobState.CANCELLED],
         skipped=by_state[JobState.SKIPPED],
         unfinished=[job for job in attempted if not job.state.final],
-        left=[job for job in view.jobs if job.snapshot_left],
+        left=[job for job in jobs if job.snapshot_left],
         image_bytes=sum(job.image.size for job in by_state[JobState.DONE] if job.image),
         received_bytes=sum(job.received_total for job in view.jobs),
         elapsed=(view.ended or view.now) - view.started,
@@ -84,14 +91,16 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
     """What the reader may want to do now, most urgent first: sentences, each with a command or without."""
     counts = view.counts
     steps = []
-    if any(job.snapshot_left for job in view.jobs):
-        steps.append(("Remove the snapshots named above:", "orchestrate sweep"))
+    if left := sum(job.snapshot_left for job in view.jobs):
+        steps.append((f"Remove the {text.noun(left, 'snapshot')} named above:", "orchestrate sweep"))
     if failed := counts[JobState.FAILED]:
-        sentence = f"Look at the {text.plural(failed, 'VM')} that failed: the table says what to do."
-        again = "The same command then tries them again, and leaves alone what is done."
+        which, them = ("VM", "it") if failed == 1 else (text.plural(failed, "VM"), "them")
+        sentence = f"Look at the {which} that failed: the table says what to do."
+        again = f"The same command then tries {them} again, and leaves alone what is done."
         steps.append((f"{sentence} {again}", ""))
-    if any(not job.state.final or job.state is JobState.CANCELLED for job in view.jobs):
-        steps.append(("Run the same command again: it continues with the VMs that are not finished.", ""))
+    if unfinished := sum(not job.state.final or job.state is JobState.CANCELLED for job in view.jobs):
+        which = "VM that is" if unfinished == 1 else f"{text.plural(unfinished, 'VM')} that are"
+        steps.append((f"Run the same command again: it continues with the {which} not finished.", ""))
     if counts[JobState.DONE]:
         sentence = (
             "Start an image with the compose file that was written for it, in a folder beside this page:"
@@ -149,7 +158,10 @@ def _remarks(job: JobView) -> list[str]:
         remarks += [f"{step.volume} was read by {step.instead}: {step.reason}" for step in found.step_downs]
         remarks += found.notes
     if job.error is not None:
-        remarks.append(f"Tried {job.attempt} times: {job.error.message}")
+        tried = (
+            f"Tried {job.attempt} times" if job.attempt > 1 else f"The {job.error.stage} failed on the way"
+        )
+        remarks.append(f"{tried}: {job.error.message}")
     return remarks
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.report import text
+from orchestrator.report.order import worst_first
 
 REFRESHES_PER_SECOND = 4
 LINES_INTERVAL = 0.5
@@ -127,7 +128,7 @@ def summary(view: RunView) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What came of every VM: its verdict, and its image or the reason why there is none.
+    """What came of every VM, trouble first: its verdict, and its image or the reason why there is none.
 
     A table where a reference fits beside the name; else below the name, on a line of its own that the
     terminal breaks and a person can copy. Print it without cropping.
@@ -140,9 +141,10 @@ class Results:
         if options.max_width >= TABLE_WIDTH:
             yield self._table()
             return
-        rows = [(job.vm, job.state.value, *_figures(job)) for job in self.view.jobs]
+        jobs = worst_first(self.view.jobs)
+        rows = [(job.vm, job.state.value, *_figures(job)) for job in jobs]
         widths = [max((cell_len(row[column]) for row in rows), default=0) for column in range(4)]
-        for job, row in zip(self.view.jobs, rows, strict=True):
+        for job, row in zip(jobs, rows, strict=True):
             name, verdict, *figures = (
                 set_cell_size(cell, width) if column < 2 else cell.rjust(width)
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
@@ -159,7 +161,7 @@ class Results:
         table.add_column("image, or the reason", overflow="fold", ratio=1)
         table.add_column("size", justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True)
-        for job in self.view.jobs:
+        for job in worst_first(self.view.jobs):
             verdict = Text(job.state.value, style=_STYLES.get(job.state, "dim"))
             table.add_row(Text(job.vm), verdict, Text(outcome(job)), *_figures(job))
         return table

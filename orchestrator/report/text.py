@@ -31,9 +31,14 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, word: str) -> str:
     """A count with its noun: ``1 VM``, ``3 VMs``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun(count, word)}"
+
+
+def noun(count: int, word: str) -> str:
+    """The noun alone, as a count wants it."""
+    return word if count == 1 else f"{word}s"
 
 
 def _short(value: float) -> str:

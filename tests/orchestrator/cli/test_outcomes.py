@@ -150,7 +150,7 @@ def test_a_thousand_vms_are_assessed_in_one_go_and_nothing_is_changed(
     made = simulator.leases().made
     said = orchestrate("--datacenter", "Large", "--dry-run")
     assert said.status == ExitCode.OK
-    assert f"{LARGE} would be converted, 0 are done and unchanged, 0 are skipped" in said.out
+    assert f"{LARGE:,} would be converted, 0 done and unchanged, 0 skipped" in said.out
     assert f"vm-{LARGE - 1:05}" in said.out
     assert simulator.count("CreateSnapshot_Task") == 0
     assert simulator.leases().made == made

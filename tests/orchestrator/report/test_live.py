@@ -56,6 +56,24 @@ def test_the_results_give_an_image_or_a_reason() -> None:
     assert "runs Windows → convert it by other means" in table
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_results_begin_with_trouble_and_go_by_name(width: int) -> None:
+    jobs = (
+        job("zebra", JobState.DONE),
+        job("Alpha", JobState.DONE),
+        job("win", JobState.SKIPPED),
+        job("late", JobState.CANCELLED),
+        job("stuck", JobState.DONE, snapshot_left=True),
+        job("odd", JobState.FAILED),
+        job("beta", JobState.DONE),
+    )
+    for order in (jobs, jobs[::-1]):
+        picture = shown(Results(dataclasses.replace(run_view(), jobs=order)), width)
+        words = [line.replace("│", " ").split() for line in picture.splitlines()]
+        names = [line[0] for line in words if len(line) > 1 and line[1] in {*JobState}]
+        assert names == ["odd", "stuck", "late", "Alpha", "beta", "zebra", "win"]
+
+
 @pytest.mark.parametrize("width", [80, WIDE])
 def test_columns_stay_where_they_are(width: int) -> None:
     """Whatever the figures are, so that a table which redraws itself can be read."""
