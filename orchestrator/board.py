@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Mapping
 
 from converters.request import Converted
+from orchestrator import clock
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Failure, Job, Stage
 from orchestrator.fleet.track import Tracker
@@ -21,7 +21,6 @@ from orchestrator.fleet.view import (
 )
 from orchestrator.job import Published
 from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
-from orchestrator.vsphere.marker import PREFIX
 from orchestrator.vsphere.values import Lease, SnapshotRef
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Board:
     def __init__(self, ledger: str, datacenter: str) -> None:
         self._ledger = ledger
         self._datacenter = datacenter
-        self._started = time.time()
+        self._started = clock.now()
         self._ended: float | None = None
         self._run: RunLedger | None = None
         self._trackers: dict[str, Tracker] = {}
@@ -47,6 +46,7 @@ class Board:
         self.budgets: tuple[BudgetUse, ...] = ()
         self.swept = 0
         self.notes: tuple[str, ...] = ()
+        self.lost = ""
 
     @property
     def phase(self) -> RunPhase:
@@ -66,7 +66,7 @@ class Board:
             ledger=self._ledger,
             datacenter=self._datacenter,
             phase=phase,
-            now=time.time(),
+            now=clock.now(),
             started=self._started,
             ended=self._ended,
             passed=tuple(passed),
@@ -75,11 +75,12 @@ class Board:
             budgets=self.budgets,
             swept=self.swept,
             notes=self.notes,
+            lost=self.lost,
         )
 
     def plan(self, planned: Iterable[PlannedVm]) -> None:
         """The run will do this; it is only shown."""
-        now = time.time()
+        now = clock.now()
         self._planned = {one.job: one for one in planned}
         self._trackers = {job: Tracker(one.view(now)) for job, one in self._planned.items()}
 
@@ -113,31 +114,28 @@ class Board:
 
     def end(self, outcome: str) -> None:
         """The run is over."""
-        self._ended = time.time()
+        self._ended = clock.now()
         self.phase = RunPhase.ENDED
-        if self._run is not None:
-            self._run.end(outcome)
+        if self._run is not None and not self._run.end(outcome):
+            self.lost = self.lost or self._run.trouble()
 
     def recorded(self, job: Job) -> None:
         """The state machine has the job so."""
         self._ledger_of_run.record(job)
         tracker = self._trackers[job.id]
-        tracker.recorded(job, time.time())
+        tracker.recorded(job, clock.now())
         if job.failure is not None and job.failure is not self._failures.get(job.id):
             # Not a stage's own: its worker is gone, or it was never begun.
             self._failed(job.id, tracker.last_stage, job.attempt, job.failure)
 
     def began(self, job: str, stage: Stage, attempt: int) -> None:
-        """A stage is about to begin; a snapshot is in the ledger before vCenter hears of it."""
-        if stage is Stage.SNAPSHOT:
-            vm = self._planned[job].vm.moref
-            self._ledger_of_run.snapshot_intended(job, vm, f"{PREFIX}{job}")
-        self._trackers[job].began(stage, attempt, time.time())
+        """A stage is about to begin."""
+        self._trackers[job].began(stage, attempt, clock.now())
 
     def done(self, job: str, stage: Stage, attempt: int, value: object) -> None:
         """A stage ended well and gave ``value``."""
         tracker = self._trackers[job]
-        self._stage_ended(job, tracker.ended(stage, attempt, time.time(), True))
+        self._stage_ended(job, tracker.ended(stage, attempt, clock.now(), True))
         match value:
             case SnapshotRef():
                 self._ledger_of_run.snapshot_made(job, value)
@@ -156,7 +154,7 @@ class Board:
     def failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
         """A stage failed; one that changed nothing in vCenter leaves no snapshot to remember."""
         tracker = self._trackers[job]
-        self._stage_ended(job, tracker.ended(stage, attempt, time.time(), False))
+        self._stage_ended(job, tracker.ended(stage, attempt, clock.now(), False))
         self._failed(job, stage, attempt, failure)
         if stage is Stage.SNAPSHOT and failure.untouched:
             self._ledger_of_run.snapshot_removed(job)
@@ -168,18 +166,18 @@ class Board:
 
     def abandoned(self, job: str) -> None:
         """What ran on a worker is given up."""
-        for ended in self._trackers[job].abandoned(time.time()):
+        for ended in self._trackers[job].abandoned(clock.now()):
             self._stage_ended(job, ended)
 
     def moved(self, job: str, counts: Mapping[str, int]) -> None:
         """A worker tells how many bytes it has moved."""
-        self._trackers[job].moved(counts, time.time())
+        self._trackers[job].moved(counts, clock.now())
 
     def published(
         self, job: str, image: Published, converted: Converted, snapshot: SnapshotRef | None
     ) -> None:
         """There is an image."""
-        now = time.time()
+        now = clock.now()
         self._ledger_of_run.image(
             job,
             ImageRecord(

@@ -25,8 +25,7 @@ def failure_of(error: BaseException) -> Failure:
             message=error.message,
             hint=error.hint,
             retryable=error.retryable,
-            untouched=isinstance(error, SnapshotRefusedError)
-            or (isinstance(error, PutOffError) and error.untouched),
+            untouched=isinstance(error, SnapshotRefusedError) or getattr(error, "untouched", False),
             put_off=isinstance(error, PutOffError),
             gone=isinstance(error, GoneError),
         )

@@ -100,8 +100,10 @@ class Control:
         self._open_output = open_output
 
     def snapshot(self, vm: str, job: str) -> SnapshotRef:
-        """The job's snapshot on the VM with that moref."""
-        return self._vcenter.create_snapshot(vm, self._marker(job), self._settings.quiesce)
+        """The job's snapshot on the VM with that moref; the ledger has it before vCenter hears of it."""
+        marker = self._marker(job)
+        self._run.snapshot_intended(job, vm, marker.name)
+        return self._vcenter.create_snapshot(vm, marker, self._settings.quiesce)
 
     def export(self, snapshot: SnapshotRef) -> Lease:
         """A lease on the snapshot's disks."""

@@ -48,7 +48,7 @@ def sweep(
         patience: how many seconds to wait for what else holds a VM.
     """
     found = vcenter.own_snapshots(datacenter)
-    live = ledger.live_runs() - {own_run}
+    live = ledger.settle_runs() - {own_run}
     now = vcenter.current_time()
     mine: list[tuple[SnapshotRef, Marker]] = []
     left_alone: list[SnapshotRef] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,6 +14,7 @@ from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.request import Reading
 from orchestrator.errors import UsageError
+from orchestrator.ledger import Ledger, Timing, default_location
 from orchestrator.settings import Settings, environment_name
 from orchestrator.vsphere.keeper import LeaseLimits
 from orchestrator.vsphere.rules import SnapshotLimits
@@ -37,6 +39,17 @@ def vcenter_settings(settings: Settings) -> VCenterSettings:
         ca_file=str(settings.ca_file or ""),
         thumbprint=settings.thumbprint,
     )
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The ledger, to be closed by the caller.
+
+    Raises:
+        UsageError: the password's file cannot be read.
+        LedgerError: it cannot be opened.
+    """
+    timing = replace(Timing(), patience=settings.ledger_patience)
+    return Ledger(settings.ledger or default_location(), settings.from_file("ledger_password"), timing)
 
 
 def lease_limits(settings: Settings) -> LeaseLimits:

@@ -22,6 +22,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "isal": ("converters/image/layer.py", "converters/disks/"),
     "sqlalchemy": "orchestrator/ledger/",
     "alembic": "orchestrator/ledger/",
+    "psycopg": "orchestrator/ledger/",
     "subprocess": "converters/process.py",
     "jinja2": "orchestrator/report/",
     "prometheus_client": "orchestrator/report/",

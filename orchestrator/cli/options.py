@@ -94,7 +94,8 @@ def settings_from(ctx: click.Context, parameters: dict[str, Any]) -> Settings:
         for name, value in parameters.items()
         if name in Settings.model_fields and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
-    _take_url(ctx, str(values.get("vcenter", "")))
+    for name, secret in (("vcenter", "password"), ("ledger", "ledger_password")):
+        _take_url(ctx, name, secret, str(values.get(name, "")))
     for name, field in Settings.model_fields.items():
         if declaration(field).secret:
             values[name] = take_secret(environment_name(name))
@@ -105,20 +106,22 @@ def settings_from(ctx: click.Context, parameters: dict[str, Any]) -> Settings:
         raise UsageError(f"{_origin(ctx, str(first['loc'][0]))}: {first['msg']}") from None
 
 
-def _take_url(ctx: click.Context, url: str) -> None:
+def _take_url(ctx: click.Context, name: str, secret: str, url: str) -> None:
     """``https://user:password@host/sdk`` is for the environment, and leaves it as a password does.
+
+    ``secret`` is the setting in which the password belongs.
 
     Raises:
         UsageError: it stands on the command line or in a file, where others can read it.
     """
-    if ":" not in url.partition("://")[2].rpartition("@")[0]:
+    if ":" not in url.partition("://")[2].rpartition("@")[0] and "password=" not in url:
         return
-    if ctx.get_parameter_source("vcenter") is not ParameterSource.ENVIRONMENT:
+    if ctx.get_parameter_source(name) is not ParameterSource.ENVIRONMENT:
         raise UsageError(
-            f"{_origin(ctx, 'vcenter')} holds a password, which others can read there",
-            "use GOVC_PASSWORD or --password-file",
+            f"{_origin(ctx, name)} holds a password, which others can read there",
+            f"use {environment_name(secret)} or {flag(secret + '_file')}",
         )
-    take_secret(environment_name("vcenter"))
+    take_secret(environment_name(name))
 
 
 def take_secret(variable: str) -> SecretStr:

@@ -14,10 +14,9 @@ from rich.text import Text
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
 from orchestrator.fleet.states import JobState
-from orchestrator.ledger import Ledger
-from orchestrator.ledger.engine import default_location
 from orchestrator.ledger.records import JobRecord
 from orchestrator.settings import Verb
+from orchestrator.wiring import open_ledger
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
@@ -28,7 +27,7 @@ def status(ctx: click.Context, /, everything: bool, **parameters: Any) -> int:
     """Show the last run as the ledger has it, also while it goes on: VMs, failures, open snapshots."""
     settings = settings_from(ctx, parameters)
     console = Console()
-    with Ledger(settings.ledger or default_location()) as ledger:
+    with open_ledger(settings) as ledger:
         run = ledger.last_run()
         if run is None:
             click.echo("the ledger holds no run yet")

@@ -12,15 +12,13 @@ from rich.text import Text
 from orchestrator import logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
-from orchestrator.ledger import Ledger
-from orchestrator.ledger.engine import default_location
 from orchestrator.report import text
 from orchestrator.settings import LogFormat, Settings, Verb
 from orchestrator.sweep import Swept, forget
 from orchestrator.sweep import sweep as sweep_vcenter
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import SnapshotRef
-from orchestrator.wiring import vcenter_settings
+from orchestrator.wiring import open_ledger, vcenter_settings
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
@@ -53,7 +51,7 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
 def _sweep(settings: Settings) -> Swept:
     with (
         VCenter(vcenter_settings(settings)) as vcenter,
-        Ledger(settings.ledger or default_location()) as ledger,
+        open_ledger(settings) as ledger,
     ):
         swept = sweep_vcenter(vcenter, ledger, settings.datacenter or None)
         forget(ledger, swept.unseen)

@@ -191,6 +191,8 @@ class RunView:
     """Snapshots of earlier runs that were removed at the start."""
     notes: tuple[str, ...] = ()
     """What the person should know about the run as a whole."""
+    lost: str = ""
+    """Why the ledger does not have all of the run: it is away, or another orchestrator closed the run."""
 
     @property
     def counts(self) -> Mapping[JobState, int]:

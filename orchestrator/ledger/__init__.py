@@ -1,7 +1,15 @@
-"""What was done, durable: runs, VMs, snapshots, images. SQLite unless a URL says otherwise."""
+"""What was done, durable: runs, VMs, snapshots, images. A SQLite file, or PostgreSQL by its URL."""
 
-from orchestrator.ledger.engine import LedgerError, default_location
-from orchestrator.ledger.ledger import Ledger, LedgerInUseError
+from orchestrator.ledger.errors import (
+    LedgerAwayError,
+    LedgerError,
+    LedgerInUseError,
+    NotIntendedError,
+    RunClosedError,
+)
+from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.location import default_location
+from orchestrator.ledger.presence import Timing
 from orchestrator.ledger.records import EnlistedVm, ImageRecord, JobRecord, OpenSnapshot, RunRecord
 from orchestrator.ledger.run import RunLedger
 
@@ -10,10 +18,14 @@ __all__ = [
     "ImageRecord",
     "JobRecord",
     "Ledger",
+    "LedgerAwayError",
     "LedgerError",
     "LedgerInUseError",
+    "NotIntendedError",
     "OpenSnapshot",
+    "RunClosedError",
     "RunLedger",
     "RunRecord",
+    "Timing",
     "default_location",
 ]

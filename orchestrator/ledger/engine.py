@@ -1,92 +1,53 @@
-"""Opens the database behind a ledger: durable, one writer at a time, at this program's schema version."""
+"""Opens the database behind a ledger: what has been committed is on disk, and waits are bounded."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from orchestrator.errors import ExitCode, OrchestratorError
+BUSY_SECONDS = 5
+"""How long one try waits for another writer of a SQLite file."""
+_SQLITE = (
+    "journal_mode = WAL",
+    # An intended snapshot must outlive a power cut before vCenter is asked for it. With a write-ahead log
+    # FULL is enough: EXTRA differs only for rollback journals (https://www.sqlite.org/pragma.html).
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    f"busy_timeout = {BUSY_SECONDS * 1000}",
+)
+_POSTGRESQL = {
+    "application_name": "orchestrate",
+    "connect_timeout": 10,
+    # A server that vanished without a word is noticed: keepalives on an idle connection, and
+    # TCP_USER_TIMEOUT on one that waits for an acknowledgement (libpq's connection parameters).
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    # A process that was frozen in a transaction must not hold its locks against the other orchestrators.
+    "options": "-c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=10s "
+    "-c idle_in_transaction_session_timeout=60s",
+    # Prepared statements outlive transactions, which poolers such as PgBouncer do not allow for.
+    "prepare_threshold": None,
+}
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 30
 
-
-class LedgerError(OrchestratorError):
-    """The ledger cannot be opened or written."""
-
-    kind = "ledger"
-    exit_code = ExitCode.USAGE
-
-
-def default_location() -> Path:
-    """Where the ledger is when nothing is said (XDG Base Directory Specification, ``XDG_STATE_HOME``)."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The specification wants relative paths to be ignored.
-    home = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    return home / "orchestrate" / "ledger.sqlite"
-
-
-def open_engine(location: str | Path) -> Engine:
-    """An engine for a file path or an SQLAlchemy URL, its schema brought up to date.
-
-    Raises:
-        LedgerError: it cannot be opened, or a newer version of the program has written it.
-    """
-    url = str(location) if "://" in str(location) else _file_url(Path(location))
-    shown = make_shown(url)
-    try:
+def make_engine(url: URL) -> Engine:
+    """An engine for a URL of ``location.ledger_url``; nothing is opened yet."""
+    if url.drivername == "sqlite":
         engine = create_engine(url)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise LedgerError(f"the ledger {shown} cannot be opened: {error}", "see --ledger") from error
-    if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
-    try:
-        with engine.begin() as connection:
-            _upgrade(connection, shown)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise LedgerError(f"the ledger {shown} cannot be opened: {error}", "see --ledger") from error
-    except LedgerError:
-        engine.dispose()
-        raise
-    return engine
-
-
-def make_shown(url: str) -> str:
-    """The URL as people may see it: without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "(unreadable URL)"
-
-
-def _file_url(path: Path) -> str:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LedgerError(
-            f"cannot make the ledger's folder {path.parent}: {error}", "see --ledger"
-        ) from error
-    return f"sqlite:///{path.absolute()}"
+        return engine
+    # What the URL's query says, such as sslmode, is said after and over this.
+    parameters = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+    return create_engine(url, connect_args=parameters, pool_size=8, max_overflow=32, pool_timeout=30)
 
 
 def _configure_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions begin in _begin_immediate, not by the driver's guess
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # an intended snapshot must outlive a power cut before vCenter is asked for it
-        "foreign_keys = ON",
-        f"busy_timeout = {_BUSY_SECONDS * 1000}",
-    ):
+    for pragma in _SQLITE:
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -94,17 +55,3 @@ def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later can fail at once, whatever the busy time-out
     # (https://www.sqlite.org/isolation.html): take the write lock at its beginning.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _upgrade(connection: Connection, shown: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
-        raise LedgerError(
-            f"the ledger {shown} was written by a newer version (schema {', '.join(sorted(unknown))})",
-            "use that version, or another ledger with --ledger",
-        )
-    command.upgrade(config, "head")

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import time
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
-from orchestrator.fleet.states import JobState
-from orchestrator.ledger import schema
-from orchestrator.ledger.engine import LedgerError, open_engine
+from orchestrator import clock
+from orchestrator.ledger import runs, schema
+from orchestrator.ledger.database import Clock, Database, shared_clock
+from orchestrator.ledger.location import ledger_url
+from orchestrator.ledger.presence import Timing
 from orchestrator.ledger.records import ImageRecord, JobRecord, OpenSnapshot, RunRecord
+from orchestrator.ledger.rows import image_record, job_record, run_record
 from orchestrator.ledger.run import RunLedger
+from orchestrator.ledger.upgrade import identity, upgrade
 
-HEARTBEAT_SECONDS = 15.0
-"""How often a run says that it is alive."""
-SILENT_SECONDS = 180.0
-"""After this long without a sign a run counts as dead, wherever it was."""
-_BEGUN_HERE: set[str] = set()
-"""Runs that this very process has begun."""
-
-
-class LedgerInUseError(LedgerError):
-    """Another run is at work over this ledger and datacenter."""
-
-    kind = "ledger-in-use"
+_TIMING = Timing()
 
 
 class Ledger:
     """An open ledger; a context manager. Methods may be called from any thread.
 
-    ``location`` is a file path or an SQLAlchemy URL, ``clock`` gives seconds since 1970-01-01 UTC.
-    Raises ``LedgerError`` when it cannot be opened.
+    ``location`` is a file path or a URL of a PostgreSQL database. Raises ``LedgerError`` when it cannot be
+    opened; later on, ``LedgerAwayError`` from any method when the database stays away.
     """
 
-    def __init__(self, location: str | Path, clock: Callable[[], float] = time.time) -> None:
-        self.engine = open_engine(location)
-        self.clock = clock
-        with self.engine.begin() as connection:
-            self.id = _identity(connection, clock())
+    def __init__(
+        self,
+        location: str | Path,
+        password: str = "",
+        timing: Timing = _TIMING,
+        shared: Clock = shared_clock,
+    ) -> None:
+        """``shared`` is the clock of heartbeats."""
+        self._database = Database(ledger_url(location, password), timing.patience, shared)
+        self._timing = timing
+        self._begun: list[RunLedger] = []
+        try:
+            self.id = self._database.transact(self._open, patience=0)
+        except BaseException:
+            self._database.close()
+            raise
+        self.engine = self._database.engine
 
     def __enter__(self) -> Ledger:
         return self
@@ -55,52 +54,36 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """End connections; a second call does nothing."""
-        self.engine.dispose()
+        """End what runs were begun and not ended, and connections; a second call does nothing."""
+        for run in self._begun:
+            run.end("left")
+        self._database.close()
 
     def begin_run(self, vcenter: str, datacenter: str) -> RunLedger:
-        """Enter a run into the ledger; runs that have died are closed.
+        """Enter a run into the ledger, which holds the datacenter from then on; dead runs are closed.
 
         ``vcenter`` is the instance UUID, ``datacenter`` the path. Raises ``LedgerInUseError`` when another
-        run is at work there.
+        run is at work there. A run of another machine that has fallen silent is watched for
+        ``Timing.watch`` seconds first.
         """
-        run, now = str(uuid.uuid4()), self.clock()
-        with self.engine.begin() as connection:
-            # Two runs that begin at once wait for each other here, also in a database with row locks.
-            connection.execute(select(schema.ledger).with_for_update())
-            for other in self._unended(connection):
-                if not _is_alive(other, now):
-                    _end(connection, other.run, now, "died")
-                elif (other.vcenter, other.datacenter) == (vcenter, datacenter):
-                    raise LedgerInUseError(
-                        f"the run {other.run} on {other.host} (process {other.pid}) is at work on "
-                        f"{datacenter}, seen {now - other.heartbeat:.0f} seconds ago",
-                        "wait for it, interrupt it, or use another ledger with --ledger",
-                    )
-            connection.execute(
-                schema.runs.insert().values(
-                    id=run,
-                    vcenter=vcenter,
-                    datacenter=datacenter,
-                    started=now,
-                    heartbeat=now,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                )
-            )
-        _BEGUN_HERE.add(run)
-        return RunLedger(self.engine, run, vcenter, datacenter, self.clock)
+        begun = runs.begin(self._database, self._timing, vcenter, datacenter)
+        run = RunLedger(self._database, self._timing, begun, vcenter, datacenter)
+        self._begun.append(run)
+        return run
+
+    def settle_runs(self) -> frozenset[str]:
+        """Close every run that is dead, so that it can begin nothing any more; gives those at work."""
+        return runs.settle(self._database, self._timing)
 
     def live_runs(self) -> frozenset[str]:
-        """Identifiers of the runs that are at work now."""
-        with self.engine.begin() as connection:
-            return frozenset(run.run for run in self._unended(connection) if _is_alive(run, self.clock()))
+        """Identifiers of the runs that are heard of; changes nothing."""
+        return runs.live(self._database, self._timing)
 
     def last_run(self) -> RunRecord | None:
         """The run that was begun last."""
-        with self.engine.begin() as connection:
-            row = connection.execute(select(schema.runs).order_by(schema.runs.c.started.desc())).first()
-        return None if row is None else _run_record(row)
+        query = select(schema.runs).order_by(schema.runs.c.number.desc())
+        row = self._database.transact(lambda connection: connection.execute(query).first())
+        return None if row is None else run_record(row)
 
     def jobs(self, run: str) -> tuple[JobRecord, ...]:
         """The VMs of a run, by folder and name."""
@@ -112,23 +95,20 @@ class Ledger:
             .where(j.run == run)
             .order_by(v.folder, v.name, j.job)
         )
-        with self.engine.begin() as connection:
-            return tuple(_job_record(row) for row in connection.execute(query))
+        return tuple(map(job_record, self._database.transact(lambda c: c.execute(query).all())))
 
     def last_image(self, job: str) -> ImageRecord | None:
         """The image that was published last for a VM."""
-        i = schema.images.c
-        with self.engine.begin() as connection:
-            row = connection.execute(
-                select(schema.images).where(i.job == job).order_by(i.published.desc(), i.id.desc())
-            ).first()
-        return None if row is None else _image_record(row)
+        # In the order in which they were written: the clocks that give times may have been set in between.
+        query = select(schema.images).where(schema.images.c.job == job).order_by(schema.images.c.id.desc())
+        row = self._database.transact(lambda connection: connection.execute(query).first())
+        return None if row is None else image_record(row)
 
     def repositories(self) -> dict[str, str]:
         """Repository by job, of every VM ever taken up: a VM keeps its name in the registry."""
-        with self.engine.begin() as connection:
-            rows = connection.execute(select(schema.vms.c.job, schema.vms.c.repository))
-            return {row.job: row.repository for row in rows}
+        query = select(schema.vms.c.job, schema.vms.c.repository)
+        rows = self._database.transact(lambda connection: connection.execute(query).all())
+        return {row.job: row.repository for row in rows}
 
     def open_snapshots(self) -> tuple[OpenSnapshot, ...]:
         """Snapshots that were intended and are not known to be gone, oldest first."""
@@ -139,93 +119,16 @@ class Ledger:
             .where(s.removed.is_(None))
             .order_by(s.id)
         )
-        with self.engine.begin() as connection:
-            return tuple(OpenSnapshot(*row) for row in connection.execute(query))
+        rows = self._database.transact(lambda connection: connection.execute(query).all())
+        return tuple(OpenSnapshot(*row) for row in rows)
 
     def snapshot_gone(self, run: str, job: str) -> None:
         """The snapshot of a job of some run is known to be gone: swept, or never made."""
         s = schema.snapshots.c
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(schema.snapshots)
-                .where(s.run == run, s.job == job, s.removed.is_(None))
-                .values(removed=self.clock())
-            )
+        gone = update(schema.snapshots).where(s.run == run, s.job == job, s.removed.is_(None))
+        change = gone.values(removed=clock.now())
+        self._database.transact(lambda connection: connection.execute(change))
 
-    def _unended(self, connection: Connection) -> list[RunRecord]:
-        rows = connection.execute(select(schema.runs).where(schema.runs.c.ended.is_(None)))
-        return [_run_record(row) for row in rows]
-
-
-def _identity(connection: Connection, now: float) -> str:
-    found = connection.execute(select(schema.ledger.c.id)).scalar()
-    if found is not None:
-        return str(found)
-    identity = str(uuid.uuid4())
-    connection.execute(schema.ledger.insert().values(id=identity, created=now))
-    return identity
-
-
-def _is_alive(run: RunRecord, now: float) -> bool:
-    if now - run.heartbeat > SILENT_SECONDS:
-        return False
-    if run.host != socket.gethostname():
-        return True
-    if run.pid == os.getpid():  # else an earlier process had the number: 1, when a container starts again
-        return run.run in _BEGUN_HERE
-    with suppress(PermissionError):  # it exists, and is another user's
-        try:
-            os.kill(run.pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
-
-
-def _end(connection: Connection, run: str, now: float, outcome: str) -> None:
-    runs = schema.runs
-    connection.execute(update(runs).where(runs.c.id == run).values(ended=now, outcome=outcome))
-
-
-def _run_record(row: Row[tuple[object, ...]]) -> RunRecord:
-    return RunRecord(
-        run=row.id,
-        vcenter=row.vcenter,
-        datacenter=row.datacenter,
-        started=row.started,
-        heartbeat=row.heartbeat,
-        host=row.host,
-        pid=row.pid,
-        ended=row.ended,
-        outcome=row.outcome or "",
-    )
-
-
-def _job_record(row: Row[tuple[object, ...]]) -> JobRecord:
-    return JobRecord(
-        job=row.job,
-        vm=row.name,
-        folder=row.folder,
-        state=JobState(row.state),
-        attempt=row.attempt,
-        queued=row.queued,
-        ended=row.ended,
-        error_kind=row.error_kind or "",
-        error_message=row.error_message or "",
-        error_hint=row.error_hint or "",
-        reason=row.reason or "",
-        remedy=row.remedy or "",
-        reference=row.reference or "",
-    )
-
-
-def _image_record(row: Row[tuple[object, ...]]) -> ImageRecord:
-    return ImageRecord(
-        reference=row.reference,
-        digest=row.digest,
-        config_digest=row.config_digest,
-        size=row.size,
-        published=row.published,
-        snapshot_time=row.snapshot_time,
-        fingerprint=row.fingerprint,
-        settings=row.settings,
-    )
+    def _open(self, connection: Connection) -> str:
+        upgrade(connection, self._database.shown)
+        return identity(connection)

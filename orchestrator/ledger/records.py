@@ -1,4 +1,4 @@
-"""Rows of the ledger as values. Times are seconds since 1970-01-01 UTC."""
+"""Rows of the ledger as values. Times are seconds since 1970-01-01 UTC, and for people."""
 
 from __future__ import annotations
 
@@ -75,16 +75,36 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """A process among all of the world's."""
+
+    place: str
+    """Boot of a machine and namespace of process ids: where ``pid`` names this process and no other."""
+    pid: int
+    started: int
+    """Clock ticks from the machine's start to its own: numbers are used again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run."""
 
     run: str
+    number: int
+    """Counted from 1 in each ledger."""
     vcenter: str
     datacenter: str
     started: float
     heartbeat: float
+    """Seconds by ``clock``."""
+    clock: str
+    """Which clock its heartbeats follow; empty: the wall clock of its machine, by an older version."""
     host: str
+    """For people."""
     pid: int
+    """For people."""
+    process: Process | None
+    """None when an older version began it."""
     ended: float | None
     outcome: str
     """``done``, ``interrupted``, ``died``…; empty while it is at work."""

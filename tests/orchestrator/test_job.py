@@ -80,7 +80,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def run(ledger: Ledger, vcenter: VCenter, web: VirtualMachine) -> RunLedger:
     begun = ledger.begin_run(vcenter.about().instance_uuid, "/DC0")
-    begun.enlist([EnlistedVm(JOB, web.instance_uuid, web.moref, web.name, "", "registry/web")])
+    begun.enlist(
+        EnlistedVm(job, web.instance_uuid, web.moref, web.name, "", "registry/web")
+        for job in (JOB, "other-job")
+    )
     return begun
 
 
@@ -149,7 +152,6 @@ def test_a_sweep_spares_live_runs_and_other_ledgers(
     web: VirtualMachine,
     tmp_path: Path,
 ) -> None:
-    run.snapshot_intended(JOB, web.moref, f"orchestrate-{JOB}")
     made = control.snapshot(web.moref, JOB)
     assert sweep(vcenter, ledger).left_alone == (made,)
     run.end("died")
@@ -167,7 +169,6 @@ def test_a_sweep_does_not_wait_for_ever_for_what_holds_a_vm(
     web: VirtualMachine,
     simulator: Simulator,
 ) -> None:
-    run.snapshot_intended(JOB, web.moref, f"orchestrate-{JOB}")
     made = control.snapshot(web.moref, JOB)
     run.end("died")
     simulator.inject(Rule("RemoveSnapshot_Task", fault="TaskInProgress"))
