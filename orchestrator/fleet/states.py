@@ -185,6 +185,13 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Evicted:
+    """A snapshot must not be open any longer, and why; one that is on its way out is."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Do not begin."""
 
@@ -194,7 +201,7 @@ class Cancel:
     """End, and undo."""
 
 
-JobEvent = Admitted | StageDone | StageFailed | WorkerLost | Tick | Drain | Cancel
+JobEvent = Admitted | StageDone | StageFailed | WorkerLost | Evicted | Tick | Drain | Cancel
 
 # Instructions: what the run has to do, in this order.
 

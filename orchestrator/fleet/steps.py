@@ -11,6 +11,7 @@ from orchestrator.fleet.states import (
     Admitted,
     Cancel,
     Drain,
+    Evicted,
     Failure,
     Hold,
     Instruction,
@@ -66,6 +67,8 @@ def _step(job: Job, event: JobEvent, now: float, rules: Rules, mode: Mode) -> St
             return _stage_failed(job, event, now, rules, mode)
         case WorkerLost(worker):
             return _worker_lost(job, worker, now, rules, mode)
+        case Evicted(failure):
+            return _evicted(job, failure, now, rules, mode)
         case Tick():
             return _tick(job, now)
         case Drain() if job.state is JobState.QUEUED:
@@ -148,6 +151,15 @@ def _worker_lost(job: Job, worker: str, now: float, rules: Rules, mode: Mode) ->
     if job.stage in _IN_VCENTER:
         return _doom(lost, _outcome(lost, now, rules, mode)), ()
     return _give_up_attempt(lost, now, rules, mode)
+
+
+def _evicted(job: Job, failure: Failure, now: float, rules: Rules, mode: Mode) -> Step:
+    if job.hold is not Hold.OPEN or job.outcome is not None:
+        return job, ()
+    evicted = put_off(replace(job, failure=failure), now, rules)
+    if job.stage in _IN_VCENTER:
+        return _doom(evicted, _outcome(evicted, now, rules, mode)), ()
+    return _give_up_attempt(evicted, now, rules, mode)
 
 
 def _outcome(job: Job, now: float, rules: Rules, mode: Mode) -> JobState:

@@ -145,6 +145,11 @@ class Placement:
     datastores: tuple[str, ...]
     """Names."""
 
+    @property
+    def host_name(self) -> str:
+        """Empty when the VM has no host."""
+        return self.host.name if self.host else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
