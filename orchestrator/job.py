@@ -19,14 +19,14 @@ from converters.plan import MachineFacts
 from converters.request import Converted, Reading, Request, Target
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
-from orchestrator.errors import OrchestratorError, WorkerLostError
+from orchestrator.errors import OrchestratorError, PutOffError, WorkerLostError
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
 from orchestrator.ledger import RunLedger
-from orchestrator.resident import TaskKey
+from orchestrator.resident import TaskKey, lasting
 from orchestrator.stages import ConvertOrder, Stages
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.marker import Marker, parse_marker, same_job
+from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.values import Lease, QuiescePolicy, Removal, SnapshotRef, VirtualMachine
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class JobSettings:
     idle_seconds: float = 300.0
     """Without a byte, until a download counts as dead."""
     snapshot_seconds: float = 36 * 3600.0
-    """The longest a snapshot is wanted: then any sweep of this ledger may remove it."""
+    """The longest a snapshot is wanted; its description says until when that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +98,35 @@ class Control:
         self._run = run
         self._settings = settings
         self._open_output = open_output
+        self._uncertain: set[str] = set()
+        """Jobs whose snapshot may still be made, although nothing was heard of it."""
 
     def snapshot(self, vm: str, job: str) -> SnapshotRef:
         """The job's snapshot on the VM with that moref; the ledger has it before vCenter hears of it."""
         marker = self._marker(job)
         self._run.snapshot_intended(job, vm, marker.name)
-        return self._vcenter.create_snapshot(vm, marker, self._settings.quiesce)
+        try:
+            return self._vcenter.create_snapshot(vm, marker, self._settings.quiesce)
+        except OrchestratorError as error:
+            if error.retryable and not isinstance(error, PutOffError):
+                self._uncertain.add(job)
+            raise
 
     def export(self, snapshot: SnapshotRef) -> Lease:
         """A lease on the snapshot's disks."""
         return self._vcenter.open_lease(snapshot)
 
+    @lasting
     def release(self, order: ReleaseOrder) -> Removal:
         """End the lease and remove the snapshot, whatever state they are in."""
         if order.lease is not None:
             self._end_lease(order.lease, order.downloaded)
-        snapshot = order.snapshot or self._find(order)
-        return Removal(already_gone=True) if snapshot is None else self._vcenter.remove_snapshot(snapshot)
+        if order.snapshot is not None:
+            return self._vcenter.remove_snapshot(order.snapshot)
+        marker = Marker(self._ledger, self._run.id, order.job, expires=0)
+        removal = self._vcenter.withdraw_snapshot(order.vm, marker, order.job not in self._uncertain)
+        self._uncertain.discard(order.job)
+        return removal
 
     def publish(self, order: PublishOrder) -> Published:
         """Make the image visible; refused when the ledger has another attempt or run in its place."""
@@ -130,14 +142,6 @@ class Control:
     def _marker(self, job: str) -> Marker:
         expires = self._vcenter.current_time() + self._settings.snapshot_seconds
         return Marker(ledger=self._ledger, run=self._run.id, job=job, expires=int(expires))
-
-    def _find(self, order: ReleaseOrder) -> SnapshotRef | None:
-        wanted = self._marker(order.job)
-        for snapshot in self._vcenter.own_snapshots(order.datacenter):
-            marker = parse_marker(snapshot.description)
-            if snapshot.vm == order.vm and marker is not None and same_job(marker, wanted):
-                return snapshot
-        return None
 
     def _end_lease(self, lease: Lease, downloaded: bool) -> None:
         try:

@@ -49,12 +49,11 @@ def sweep(
     """
     found = vcenter.own_snapshots(datacenter)
     live = ledger.settle_runs() - {own_run}
-    now = vcenter.current_time()
     mine: list[tuple[SnapshotRef, Marker]] = []
     left_alone: list[SnapshotRef] = []
     for snapshot in found:
         marker = parse_marker(snapshot.description)
-        if marker is None or not may_sweep(marker, ledger.id, live, now):
+        if marker is None or not may_sweep(marker, ledger.id, live):
             left_alone.append(snapshot)
         else:
             mine.append((snapshot, marker))

@@ -26,7 +26,7 @@ class Marker:
     run: str
     job: str
     expires: float
-    """Seconds since 1970-01-01 UTC, whole: from then on the run counts as ended, whatever its ledger says."""
+    """Seconds since 1970-01-01 UTC, whole, by vCenter's clock: until when the run may want it. For people."""
 
     def __post_init__(self) -> None:
         for word in (self.ledger, self.run, self.job):
@@ -66,12 +66,10 @@ def same_job(one: Marker, other: Marker) -> bool:
     return (one.ledger, one.run, one.job) == (other.ledger, other.run, other.job)
 
 
-def may_sweep(marker: Marker | None, ledger: str, live_runs: Collection[str], now: float) -> bool:
+def may_sweep(marker: Marker | None, ledger: str, live_runs: Collection[str]) -> bool:
     """Whether a sweep by the orchestrator with this ``ledger`` may remove the snapshot.
 
-    Only its own ledger's, and only when the run has ended: it is not among ``live_runs``, or has expired
-    at ``now`` (seconds since 1970-01-01 UTC, by vCenter's clock). Another orchestrator's is never touched.
+    Only its own ledger's, and only when the run has ended: it is not among ``live_runs``. A live run's is
+    never touched, however old any clock says that it is: clocks are set, and the run will remove it.
     """
-    if marker is None or marker.ledger != ledger:
-        return False
-    return marker.run not in live_runs or marker.expires <= now
+    return marker is not None and marker.ledger == ledger and marker.run not in live_runs
