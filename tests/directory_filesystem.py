@@ -7,17 +7,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from converters.filesystems.base import Entry, Kind
+from converters.filesystems.base import KINDS, Entry, Kind
 
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER,
-    stat.S_IFBLK: Kind.BLOCK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
-}
 _CHUNK = 4 << 20
 
 
@@ -59,7 +50,7 @@ class DirectoryFilesystem:
             found = self._real(path).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        kind = _KINDS[stat.S_IFMT(found.st_mode)]
+        kind = KINDS[stat.S_IFMT(found.st_mode)]
         return Entry(
             path=path,
             kind=kind,

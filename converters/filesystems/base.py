@@ -6,7 +6,8 @@ leading slash; the root itself is ``b""``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,18 @@ class Kind(StrEnum):
     BLOCK = "block device"
     FIFO = "fifo"
     SOCKET = "socket"
+
+
+KINDS: Mapping[int, Kind] = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+}
+"""By the file type of a mode: ``stat.S_IFMT(mode)`` (inode(7))."""
 
 
 class Entry(NamedTuple):

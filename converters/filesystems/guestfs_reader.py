@@ -7,22 +7,12 @@ import stat
 from collections.abc import Iterator
 
 from converters.errors import FilesystemError
-from converters.filesystems.base import Entry, Kind
+from converters.filesystems.base import KINDS, Entry, Kind
 from converters.filesystems.guestfs import Appliance
 from converters.filesystems.guestfs_calls import CHUNK, Status
 
 _BATCH = 1000
 """Names asked about at once."""
-
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER,
-    stat.S_IFBLK: Kind.BLOCK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
-}
 
 
 class GuestfsFilesystem:
@@ -131,7 +121,7 @@ class GuestfsFilesystem:
     def _entry(
         self, path: bytes, status: Status, xattrs: tuple[tuple[bytes, bytes], ...], target: bytes
     ) -> Entry:
-        kind = _KINDS[stat.S_IFMT(status.mode)]
+        kind = KINDS[stat.S_IFMT(status.mode)]
         device = kind in (Kind.CHARACTER, Kind.BLOCK)
         return Entry(
             path=path,

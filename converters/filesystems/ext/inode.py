@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 import struct
 from typing import NamedTuple
 
 from converters.errors import FilesystemError
-from converters.filesystems.base import Kind
+from converters.filesystems.base import KINDS, Kind
 from converters.filesystems.ext.superblock import WIDE, Superblock
 
 GOOD_OLD_SIZE = 128
@@ -22,16 +21,6 @@ _BASE = struct.Struct("<HHII4xi4xHHII4x60s4xII4xHHHH4x")
 _EXTRA = struct.Struct("<H6xI")
 """From byte 128: how many bytes are in use from there, nanoseconds and high bits of the modification time."""
 _SECOND = 1_000_000_000
-
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHARACTER,
-    stat.S_IFBLK: Kind.BLOCK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
-}
 
 
 class Inode(NamedTuple):
@@ -82,7 +71,7 @@ def decode(raw: bytes, number: int, superblock: Superblock) -> Inode:
     (mode, uid, size, atime, seconds, gid, nlink, sectors, flags, block, xattr_block, size_high,
      sectors_high, xattr_block_high, uid_high, gid_high) = _BASE.unpack_from(raw)
     # fmt: on
-    kind = _KINDS.get(mode & 0o170000)
+    kind = KINDS.get(mode & 0o170000)
     if kind is None or not nlink:
         raise FilesystemError(f"inode {number} has a name and is not in use (mode {mode:o}, {nlink} links)")
     if kind is Kind.FILE:
