@@ -53,14 +53,6 @@ def test_every_flag_that_the_product_speaks_of_exists() -> None:
     assert not wrong
 
 
-def test_every_flag_of_the_documentation_exists() -> None:
-    known = options()
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        for words in re.findall(r"orchestrate [^\n`]*", text):
-            assert set(_FLAG.findall(words)) <= known, f"{path}: {words}"
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_says_what_the_overview_says(verb: str) -> None:
     command = app.get_command(click.Context(app), verb)
