@@ -121,6 +121,8 @@ class Settings:
     """Objects that an answer of the property collector holds at most; 0: as many as the client asks for."""
     latency: float = 0.0
     """Seconds that every call waits first."""
+    delta_disks: bool = True
+    """Whether a VM goes on to write to other files once it has a snapshot."""
     denied_privileges: tuple[str, ...] = ()
     """What the account lacks: queries say so, and calls that need them fail."""
 

@@ -87,12 +87,13 @@ type Settings struct {
 	Thumbprint      string  `json:"thumbprint"`       // server, none or wrong: what device URLs pin
 	PageSize        int32   `json:"page_size"`        // objects that an answer holds at most; 0: as many as asked for
 	Latency         float64 `json:"latency"`          // seconds that every call waits first
+	DeltaDisks      bool    `json:"delta_disks"`      // whether a VM goes on in other files once it has a snapshot
 	// DeniedPrivileges are what the account lacks: queries say so, and calls that need them fail.
 	DeniedPrivileges []string `json:"denied_privileges"`
 }
 
 func defaultSettings() Settings {
-	return Settings{LeaseTimeout: 300, LeaseInitialize: 0.05, FileSize: true, Thumbprint: "server"}
+	return Settings{LeaseTimeout: 300, LeaseInitialize: 0.05, FileSize: true, Thumbprint: "server", DeltaDisks: true}
 }
 
 func readFleet(path string) (*Fleet, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ func (r *replacements) Unlock() {}
 
 var _ mo.Reference = (*replacements)(nil)
 
+// recentTasks is how many tasks a VM remembers, whatever became of them.
+const recentTasks = 16
+
 // lockFree is what a task is made for when it must not hold its VM's lock while it waits: the simulator locks
 // whatever the reference names.
 type lockFree struct{ ref types.ManagedObjectReference }
@@ -77,6 +81,11 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 	ctx.Map.AtomicUpdate(ctx, task, []types.PropertyChange{
 		{Name: "info.entity", Val: vm.Self},
 		{Name: "info.entityName", Val: vm.Name},
+	})
+	ctx.WithLock(vm, func() {
+		recent := append(slices.Clone(vm.RecentTask), ref)
+		recent = recent[max(0, len(recent)-recentTasks):]
+		ctx.Update(vm, []types.PropertyChange{{Name: "recentTask", Val: recent}})
 	})
 	if _, ok := r.vc.rules.take("reply", method, names); ok {
 		panic(http.ErrAbortHandler)

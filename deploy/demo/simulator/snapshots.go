@@ -78,6 +78,7 @@ func (r *replacements) created(ctx *simulator.Context, vm *simulator.VirtualMach
 		if node := findNode(vm.Snapshot.RootSnapshotList, snapshot); node != nil {
 			node.Quiesced = quiesced
 		}
+		r.vc.deltas(vm)
 	})
 	return snapshot, nil
 }
@@ -95,6 +96,7 @@ func (r *replacements) RemoveSnapshotTask(ctx *simulator.Context, req *types.Rem
 		}
 		removed := []types.ManagedObjectReference{req.This}
 		ctx.WithLock(vm, func() {
+			r.vc.merge(ctx, vm, &snapshot.Config)
 			if req.RemoveChildren {
 				removed = append(removed, descendants(findNode(vm.Snapshot.RootSnapshotList, req.This))...)
 			}
