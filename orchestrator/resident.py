@@ -10,12 +10,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from orchestrator import logs
 from orchestrator.failures import failure_of
 from orchestrator.fleet.states import Failure
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+_LASTING = "lasting"
+_LASTING_CALLS = 1000
+"""At one time: more than there are snapshots that budgets allow to be open. A thread is made when needed."""
+
+
+def lasting(method: Method) -> Method:
+    """Mark a method whose calls may take hours: each waits in a thread of its own, and holds up no other."""
+    setattr(method, _LASTING, True)
+    return method
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class Desk:
         self._lock = threading.Lock()
         self._expected: dict[TaskKey, tuple[str, tuple[Any, ...]]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resident")
+        self._lasting = ThreadPoolExecutor(_LASTING_CALLS, thread_name_prefix="lasting")
 
     def __enter__(self) -> Desk:
         self._open[self.id] = self
@@ -77,6 +89,7 @@ class Desk:
     ) -> None:
         del self._open[self.id]
         self._pool.shutdown(wait=True)
+        self._lasting.shutdown(wait=True)
 
     @classmethod
     def find(cls, identifier: str) -> Desk:
@@ -89,15 +102,22 @@ class Desk:
             self._expected[key] = (method, arguments)
 
     def run(self, key: TaskKey) -> None:
-        """Make the call, unless it was begun already, and tell how it ended."""
+        """Make the call, unless it was begun already, and tell how it ended; a lasting one is only begun."""
         with self._lock:
             call = self._expected.pop(key, None)
         if call is None:
             return
-        method, arguments = call
+        name, arguments = call
+        method = getattr(self._resident, name)
+        if getattr(method, _LASTING, False):
+            self._lasting.submit(self._call, key, method, arguments)
+        else:
+            self._call(key, method, arguments)
+
+    def _call(self, key: TaskKey, method: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         with logs.about(key.subject):
             try:
-                value = getattr(self._resident, method)(*arguments)
+                value = method(*arguments)
             except Exception as error:
                 self._listener(TaskFailed(key, failure_of(error)))
             else:

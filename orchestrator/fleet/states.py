@@ -90,8 +90,8 @@ class Rules:
 
     max_attempts: int = 3
     """Attempts of a job, the first one included."""
-    max_releases: int = 5
-    """Tries to remove one snapshot."""
+    release_limit: float = 3600.0
+    """Seconds for which the removal of a snapshot that vCenter refuses is tried again."""
     backoff_base: float = 5.0
     """Seconds before the second attempt; doubled for each further one."""
     backoff_limit: float = 300.0
@@ -131,6 +131,8 @@ class Job:
     """Releases begun; the number of the one in flight."""
     release_tries: int = 0
     """Of them, those of the snapshot that is held now."""
+    release_since: float | None = None
+    """When the removal of the snapshot that is held now was refused first."""
     release_due: float | None = None
     """When a failed release is tried again; None: in flight, or none wanted."""
     outcome: JobState | None = None

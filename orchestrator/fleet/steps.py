@@ -91,7 +91,9 @@ def expects(job: Job, stage: Stage, attempt: int) -> bool:
 def _admitted(job: Job, worker: str) -> Step:
     if job.state is not JobState.QUEUED:
         raise ValueError(f"job {job.id} is {job.state}, so it cannot be admitted")
-    begun = replace(job, attempt=job.attempt + 1, worker=worker, hold=Hold.OPEN, release_tries=0)
+    begun = replace(
+        job, attempt=job.attempt + 1, worker=worker, hold=Hold.OPEN, release_tries=0, release_since=None
+    )
     return _start(begun, Stage.SNAPSHOT)
 
 
@@ -244,8 +246,9 @@ def _released(job: Job, number: int, mode: Mode) -> Step:
 def _release_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: Mode) -> Step:
     if not expects(job, Stage.RELEASE, event.attempt):
         return job, ()
-    failed = replace(job, failure=event.failure)
-    if event.failure.retryable and job.release_tries < rules.max_releases:
+    since = now if job.release_since is None else job.release_since
+    failed = replace(job, failure=event.failure, release_since=since)
+    if event.failure.retryable and now - since < rules.release_limit:
         return replace(failed, release_due=now + rules.backoff(job.release_tries)), ()
     return _after_release(replace(failed, hold=Hold.LEFT), mode)
 

@@ -63,9 +63,18 @@ class VCenterApi(Protocol):
     def remove_snapshot(self, snapshot: SnapshotRef, patience: float = math.inf) -> Removal:
         """Remove the snapshot and consolidate the VM's disks if that is needed; waits as long as it takes.
 
-        ``patience`` is how many seconds to wait for what else holds the VM, before it is begun.
+        ``patience`` is how many seconds to wait for another task that holds the VM, before it is begun.
         Children and other snapshots stay. A snapshot that is gone already counts as removed.
-        Raises ``RemovalError``; also when the snapshot does not hold our marker.
+        Raises ``RemovalError`` when vCenter refuses for a minute or is away for an hour; also when the
+        snapshot does not hold our marker, or was renamed.
+        """
+        ...
+
+    def withdraw_snapshot(self, vm: str, marker: Marker, certain: bool = True) -> Removal:
+        """Remove the job's snapshot where ``create_snapshot`` failed, once nothing is at work that makes it.
+
+        ``certain`` tells that vCenter has answered: else a snapshot that nobody knows of is waited for, too.
+        Raises ``RemovalError``.
         """
         ...
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from orchestrator.vsphere import check, inventory
+from orchestrator.vsphere import check, inventory, making, removal
 from orchestrator.vsphere import lease as leases
 from orchestrator.vsphere import snapshot as snapshots
 from orchestrator.vsphere.faults import translated
@@ -100,7 +100,12 @@ class VCenter:
 
     def remove_snapshot(self, snapshot: SnapshotRef, patience: float = math.inf) -> Removal:
         """Remove it, and consolidate."""
-        return snapshots.remove(self._session, snapshot, patience=patience)
+        return removal.remove(self._session, snapshot, patience=patience)
+
+    def withdraw_snapshot(self, vm: str, marker: Marker, certain: bool = True) -> Removal:
+        """Remove what a snapshot's making has left."""
+        settle = 0.0 if certain else making.APPEAR_SECONDS
+        return removal.withdraw(self._session, vm, marker, settle=settle)
 
     def own_snapshots(self, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
         """Every snapshot with a marker of this product."""

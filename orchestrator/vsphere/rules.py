@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from orchestrator.vsphere.values import DatastoreInfo, DiskDevice, Refusal
 
+HOST_QUIESCE_MINUTES = 15
+"""An ESXi host's own limit, where no other is asked for; ``CreateSnapshotEx_Task`` takes 5 to 240."""
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotLimits:
@@ -16,6 +19,15 @@ class SnapshotLimits:
     """Snapshots in a chain with which a VM still gets one more; vSphere allows 32 and advises 2 to 3."""
     free_fraction: float = 0.1
     """Part of a datastore that must be free: what the guest writes while its snapshot is open goes there."""
+    quiesce_minutes: int = HOST_QUIESCE_MINUTES
+    """How long a guest may take until its file systems are frozen and its scripts have run; 5 to 240."""
+    slack_seconds: float = 300.0
+    """What making a snapshot may take beyond that."""
+
+    @property
+    def making_seconds(self) -> float:
+        """After which a snapshot that is still being made is given up."""
+        return self.quiesce_minutes * 60 + self.slack_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,60 +1,33 @@
-"""Making, finding and removing our snapshots, and never touching another."""
+"""Our snapshots: looked for first, made when nothing speaks against it, and then verified."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-import tenacity
 from pyVmomi import vim, vmodl
 
-from orchestrator.errors import (
-    GoneError,
-    QuiesceError,
-    RemovalError,
-    SnapshotError,
-    SnapshotRefusedError,
-    VCenterBusyError,
-)
-from orchestrator.vsphere import devices, holders, inventory, names, snapshot_tree, tasks
+from orchestrator.errors import GoneError, SnapshotError, SnapshotRefusedError
+from orchestrator.vsphere import devices, frozen, holders, inventory, making, names, quiesce, snapshot_tree
 from orchestrator.vsphere.faults import BUSY, describe, translated
-from orchestrator.vsphere.marker import Marker, format_marker, parse_marker, same_job
+from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.properties import Row, below, of, one
 from orchestrator.vsphere.rules import SnapshotFacts, SnapshotLimits, refusal
 from orchestrator.vsphere.session import Session
-from orchestrator.vsphere.stub import UnreachableError
-from orchestrator.vsphere.values import QuiescePolicy, Removal, SnapshotRef
+from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-PACE = 2.0
-"""Seconds before a removal is tried again when something else holds the VM; grows to ``_SLOWEST``."""
-_SLOWEST = 60.0
-_UNREACHABLE = 60
-_QUIESCE_FAULTS = (
-    vim.fault.ApplicationQuiesceFault,
-    vim.fault.FilesystemQuiesceFault,
-    vim.fault.ToolsUnavailable,
-)
+_DEVICES = "config.hardware.device"
 _FACTS = (
-    "name",
-    "snapshot",
+    *holders.FACTS,
+    *quiesce.FACTS,
     "config.template",
     "config.managedBy",
-    "config.hardware.device",
-    "runtime.powerState",
-    "runtime.connectionState",
+    _DEVICES,
     "runtime.consolidationNeeded",
     "runtime.faultToleranceState",
-    "guest.toolsRunningStatus",
     "datastore",
-    "recentTask",
-    "runtime.host",
 )
 
 
@@ -63,51 +36,27 @@ def create(
 ) -> SnapshotRef:
     """The job's snapshot on the VM with moref ``vm``: found when an earlier attempt made it, else made.
 
-    Raises ``PutOffError`` when a backup or another task holds the VM, ``GoneError`` when there is none,
-    ``SnapshotRefusedError`` with the reason, ``QuiesceError``, ``SnapshotError`` or ``VCenterBusyError``.
+    It is listed under its name and holds the VM's disks. Raises ``PutOffError`` when a backup or another task
+    holds the VM, ``GoneError`` when there is none, ``SnapshotRefusedError`` with the reason,
+    ``QuiesceError``, ``SnapshotError`` or ``VCenterBusyError``; after the last three ``removal.withdraw`` is
+    due.
     """
+    limits = limits or SnapshotLimits()
     with translated(f"snapshot of {vm}"):
-        row = _existing(session, vm, _FACTS)
+        row = _existing(session, vm)
         name = names.decode(row.get("name", vm))
-        if found := _own(row, marker):
+        note = ""
+        if found := snapshot_tree.of_job(row.get("snapshot"), marker):
             log.info("snapshot %s of %s is there from an earlier attempt", marker.name, name)
-            return snapshot_tree.reference(found, name)
-        holders.require_free(session, row)
-        if reason := refusal(_facts(session, row), limits or SnapshotLimits()):
-            raise SnapshotRefusedError(f"no snapshot of {name}: {reason[1]}", reason=reason[0])
-        quiesce, note = _quiesce(row, name, policy)
-        note = _make(session, vm, name, marker, policy, quiesce) or note
-        made = _own(_existing(session, vm, ("snapshot",)), marker)
-        if made is None:
-            raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not list it")
-        return snapshot_tree.reference(made, name, note)
-
-
-def remove(
-    session: Session, snapshot: SnapshotRef, pace: float = PACE, patience: float = math.inf
-) -> Removal:
-    """Remove our snapshot, and consolidate the disks when vCenter says that they need it.
-
-    Waits ``patience`` seconds for what else holds the VM, and for a removal that has begun however long it
-    takes; a vCenter that cannot be reached for about an hour ends it.
-    """
-    marker = parse_marker(snapshot.description)
-    subject = f"snapshot {snapshot.name} of {snapshot.vm_name or snapshot.vm}"
-    if marker is None:
-        raise RemovalError(
-            f"{subject} is not ours: it stays", "its description holds no marker of orchestrate"
-        )
-    begun = time.monotonic()
-    with _removal_errors(
-        f"{subject} is not removed", "remove it in the vSphere client (Snapshots > Manage Snapshots)"
-    ):
-        gone = _patiently(lambda: _remove_once(session, snapshot.vm, marker), pace, patience)
-    with _removal_errors(
-        f"{subject} is removed, and the VM's disks still need consolidation",
-        "consolidate them in the vSphere client (Snapshots > Consolidate)",
-    ):
-        mended = _patiently(lambda: _consolidate_once(session, snapshot.vm), pace, patience)
-    return Removal(gone, mended, time.monotonic() - begun)
+            made = found.snapshot
+        else:
+            holders.require_free(session, row)
+            if reason := refusal(_facts(session, row), limits):
+                raise SnapshotRefusedError(f"no snapshot of {name}: {reason[1]}", reason=reason[0])
+            quiesced, note = quiesce.decide(row, name, policy)
+            made, late = _make(making.Order(session, vm, name, marker, limits), policy, quiesced)
+            note = late or note
+        return _verified(session, vm, made, marker, name, note)
 
 
 def own(session: Session, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
@@ -121,32 +70,15 @@ def own(session: Session, datacenter: str | None = None) -> tuple[SnapshotRef, .
     return tuple(sorted((ref for refs in found for ref in refs), key=lambda ref: (ref.created, ref.moref)))
 
 
-@contextlib.contextmanager
-def _removal_errors(message: str, hint: str) -> Iterator[None]:
-    try:
-        yield
-    except (vmodl.MethodFault, VCenterBusyError) as error:
-        raise RemovalError(f"{message}: {describe(error)}", hint) from error
-
-
 def _references(row: Row) -> list[SnapshotRef]:
     return list(snapshot_tree.own(row.get("snapshot"), names.decode(row.get("name", row.moref))))
 
 
-def _existing(session: Session, vm: str, paths: tuple[str, ...]) -> Row:
-    row = one(session, session.managed(vim.VirtualMachine, vm), paths)
+def _existing(session: Session, vm: str) -> Row:
+    row = one(session, session.managed(vim.VirtualMachine, vm), _FACTS)
     if row is None:
         raise GoneError(f"the VM {vm} was deleted or unregistered during the run")
     return row
-
-
-def _own(row: Row | None, marker: Marker) -> Any:
-    """The node of the tree that is this job's; None when there is none."""
-    for node in snapshot_tree.nodes(row.get("snapshot") if row else None):
-        found = parse_marker(node.description or "")
-        if node.name == marker.name and found is not None and same_job(found, marker):
-            return node
-    return None
 
 
 def _facts(session: Session, row: Row) -> SnapshotFacts:
@@ -155,7 +87,7 @@ def _facts(session: Session, row: Row) -> SnapshotFacts:
     return SnapshotFacts(
         template=row.get("config.template", False),
         connected=row.get("runtime.connectionState") == "connected",
-        disks=devices.disks(row.get("config.hardware.device", ())),
+        disks=devices.disks(row.get(_DEVICES, ())),
         depth=snapshot_tree.depth(row.get("snapshot")),
         consolidation_needed=row.get("runtime.consolidationNeeded", False),
         fault_tolerance=row.get("runtime.faultToleranceState") not in inventory.NO_FT,
@@ -164,88 +96,37 @@ def _facts(session: Session, row: Row) -> SnapshotFacts:
     )
 
 
-def _quiesce(row: Row, name: str, policy: QuiescePolicy) -> tuple[bool, str]:
-    """Whether to quiesce, and what a person should know about it."""
-    running = row.get("runtime.powerState") == "poweredOn"
-    tools = row.get("guest.toolsRunningStatus") in inventory.TOOLS_RUNNING
-    match policy:
-        case QuiescePolicy.NEVER:
-            return False, ""
-        case _ if tools and running:
-            return True, ""
-        case _ if row.get("runtime.powerState") == "poweredOff":
-            return False, ""
-        case QuiescePolicy.REQUIRE:
-            raise QuiesceError(
-                f"{name} cannot be quiesced: VMware Tools do not run",
-                "start open-vm-tools in the guest, power it off, or use --quiesce prefer",
-            )
-        case QuiescePolicy.PREFER:
-            return False, "crash-consistent: VMware Tools do not run"
-
-
-def _make(session: Session, vm: str, name: str, marker: Marker, policy: QuiescePolicy, quiesce: bool) -> str:
-    """Make the snapshot; the note to it when the guest could not be quiesced after all."""
-    target = session.managed(vim.VirtualMachine, vm)
+def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[Any, str]:
+    """The new snapshot; with a note when the guest could not be quiesced after all."""
     try:
-        tasks.wait(session, target.CreateSnapshot_Task(marker.name, format_marker(marker), False, quiesce))
-    except (*BUSY, *holders.HELD) as fault:
-        raise holders.busy(fault, f"snapshot of {name}") from fault
+        return making.make(order, quiesced), ""
     except vmodl.MethodFault as fault:
-        if not (quiesce and _is_quiesce(fault)):
-            raise SnapshotError(f"snapshot of {name}: {describe(fault)}") from fault
+        if not (quiesced and quiesce.failed(fault)):
+            if isinstance(fault, (*BUSY, *holders.HELD, *holders.AWAY)):
+                raise holders.busy(fault, f"snapshot of {order.name}") from fault
+            raise SnapshotError(f"snapshot of {order.name}: {describe(fault)}") from fault
+        why = describe(fault)
         if policy is QuiescePolicy.REQUIRE:
-            raise QuiesceError(f"{name} cannot be quiesced: {describe(fault)}") from fault
-        log.warning("%s cannot be quiesced, so its snapshot is crash-consistent: %s", name, describe(fault))
-        _make(session, vm, name, marker, policy, quiesce=False)
-        return f"crash-consistent: {describe(fault)}"
-    return ""
+            raise quiesce.refused(order.name, why) from fault
+    log.warning("%s cannot be quiesced, so its snapshot is crash-consistent: %s", order.name, why)
+    # A host may say that it failed, and have made it.
+    made = making.present(order) or _make(order, policy, False)[0]
+    return made, f"crash-consistent: {why}"
 
 
-def _is_quiesce(fault: Exception) -> bool:
-    # Some hosts answer a general fault whose text alone says it ("msg.snapshot.error-QUIESCINGERROR").
-    return isinstance(fault, _QUIESCE_FAULTS) or "quiesc" in describe(fault).lower()
-
-
-def _remove_once(session: Session, vm: str, marker: Marker) -> bool:
-    """Remove the snapshot if it is there; whether it was gone already."""
-    target = session.managed(vim.VirtualMachine, vm)
-    node = _own(one(session, target, ("snapshot",)), marker)
-    if node is None:
-        return True
-    try:
-        tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
-    except vmodl.MethodFault:
-        # The snapshot can be gone and its disks left to consolidate, which comes next.
-        if _own(one(session, target, ("snapshot",)), marker) is not None:
-            raise
-    return False
-
-
-def _consolidate_once(session: Session, vm: str) -> bool:
-    """Consolidate the VM's disks if vCenter says that they need it; whether they did."""
-    target = session.managed(vim.VirtualMachine, vm)
-    row = one(session, target, ("runtime.consolidationNeeded",))
-    if row is None or not row.get("runtime.consolidationNeeded"):
-        return False
-    tasks.wait(session, target.ConsolidateVMDisks_Task())
-    return True
-
-
-def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
-    """Repeat ``action`` while something else holds the VM, for ``patience`` seconds at most."""
-    unreachable = 0
-
-    def lasts_too_long(state: tenacity.RetryCallState) -> bool:
-        nonlocal unreachable
-        failed = state.outcome.exception() if state.outcome else None
-        unreachable = unreachable + 1 if isinstance(failed, UnreachableError) else 0
-        return unreachable >= _UNREACHABLE or (state.seconds_since_start or 0.0) >= patience
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError)),
-        stop=lasts_too_long,
-        wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
-        before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
-        reraise=True,
-    )(action)
+def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, note: str) -> SnapshotRef:
+    """The snapshot as a value, once vCenter lists it under our name and shows that it holds the disks."""
+    paths = {vim.VirtualMachine: ("snapshot", _DEVICES), vim.vm.Snapshot: (_DEVICES,)}
+    objects = (session.managed(vim.VirtualMachine, vm), session.managed(vim.vm.Snapshot, made._moId))
+    rows = {row.moref: row for row in of(session, objects, paths, lambda row: row)}
+    if vm not in rows:
+        raise GoneError(f"the VM {name} was deleted or unregistered during the run")
+    node = snapshot_tree.of_job(rows[vm].get("snapshot"), marker)
+    if node is None or node.snapshot._moId != made._moId or made._moId not in rows:
+        raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not list it")
+    if why := frozen.loose(rows[vm].get(_DEVICES, ()), rows[made._moId].get(_DEVICES, ())):
+        raise SnapshotError(
+            f"the snapshot {marker.name} of {name} is of no use: {why}",
+            "nothing was read from it; tell whether the VM's storage does snapshots of its own",
+        )
+    return snapshot_tree.reference(node, name, note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.vsphere.marker import parse_marker
+from orchestrator.vsphere.marker import Marker, parse_marker, same_job
 from orchestrator.vsphere.names import decode
 from orchestrator.vsphere.values import SnapshotRef
 
@@ -27,6 +27,19 @@ def depth(info: Any) -> int:
         found += 1
         level = [child for node in level for child in node.childSnapshotList]
     return found
+
+
+def of_job(info: Any, marker: Marker) -> Any:
+    """The node of ``marker``'s job; None when there is none, or when a person has given it another name."""
+    return next((node for node in marked(info, marker) if node.name == marker.name), None)
+
+
+def marked(info: Any, marker: Marker) -> Iterator[Any]:
+    """The nodes whose description is that of ``marker``'s job, whatever they are called now."""
+    for node in nodes(info):
+        found = parse_marker(node.description or "")
+        if found is not None and same_job(found, marker):
+            yield node
 
 
 def own(info: Any, vm_name: str = "") -> Iterator[SnapshotRef]:

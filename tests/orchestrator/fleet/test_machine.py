@@ -26,7 +26,7 @@ from orchestrator.fleet.states import (
     WorkerLost,
 )
 
-RULES = Rules(max_attempts=3, max_releases=3, backoff_base=5)
+RULES = Rules(max_attempts=3, release_limit=3600, backoff_base=5)
 TRANSIENT = Failure("stream", "the connection was cut", retryable=True)
 FATAL = Failure("no-linux", "no Linux on the disk")
 REFUSED = Failure("snapshot-refused", "the datastore is full", untouched=True)
@@ -294,13 +294,14 @@ def test_a_snapshot_that_cannot_be_removed_is_known_and_keeps_its_budget() -> No
 def test_a_removal_is_tried_again_before_it_is_given_up() -> None:
     world = one_job()
     busy = Failure("removal", "another task is in progress", retryable=True)
-    for _ in range(RULES.max_releases):
+    first = world.now
+    while world.fleet.jobs["j0"].hold is not Hold.LEFT:
         world.answer(run_until(world, Stage.RELEASE), busy)
-        world.now += 1000
+        world.now = world.fleet.next_tick() or world.now
         world.send(Tick())
-    world.finish()
-    assert world.fleet.jobs["j0"].hold is Hold.LEFT
-    assert len([stage for _, stage, _ in world.seen if stage is Stage.RELEASE]) == RULES.max_releases
+    assert RULES.release_limit <= world.now - first < RULES.release_limit + RULES.backoff_limit
+    tries = len([stage for _, stage, _ in world.seen if stage is Stage.RELEASE])
+    assert tries == 18  # after 5, 10, 20… seconds, then every five minutes
 
 
 def test_one_interrupt_ends_what_is_begun_and_begins_nothing() -> None:

@@ -80,6 +80,7 @@ def simulator(vcenter_simulator: Simulator) -> Iterator[Simulator]:
         "wildcard_host": False,
         "thumbprint": "server",
         "page_size": 0,
+        "delta_disks": True,
     }
     vcenter_simulator.change(**settings, denied_privileges=())
     vcenter_simulator.forget_calls()

@@ -11,7 +11,7 @@ from pyVmomi import vim
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import BackupRunningError, HeldError, HostAwayError, PutOffError
 from orchestrator.failures import failure_of
-from orchestrator.vsphere import snapshot, tasks
+from orchestrator.vsphere import removal, snapshot, tasks
 from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import QuiescePolicy
@@ -44,7 +44,7 @@ def hosts(simulator: Simulator) -> Iterator[Callable[[str], None]]:
 
 
 def create(session: Session, vm: str, marker: Marker) -> None:
-    snapshot.remove(session, snapshot.create(session, vm, marker, PREFER), 0.02)
+    removal.remove(session, snapshot.create(session, vm, marker, PREFER), 0.02)
 
 
 def test_a_backup_is_waited_for_and_its_snapshot_stays(

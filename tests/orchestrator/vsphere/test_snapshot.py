@@ -19,11 +19,10 @@ from orchestrator.errors import (
     VCenterBusyError,
     VCenterError,
 )
-from orchestrator.vsphere import snapshot, tasks
+from orchestrator.vsphere import removal, snapshot, tasks
 from orchestrator.vsphere.marker import Marker, parse_marker
 from orchestrator.vsphere.rules import SnapshotLimits
 from orchestrator.vsphere.session import Session
-from orchestrator.vsphere.stub import UnreachableError
 from orchestrator.vsphere.values import QuiescePolicy, Refusal, SnapshotRef
 
 Moref = Callable[[str], str]
@@ -36,7 +35,7 @@ def taken(session: Session, moref: Moref, marker: Marker) -> Iterator[SnapshotRe
     """A snapshot of ours on a VM that has one of a user, too."""
     found = snapshot.create(session, moref("web/1"), marker, PREFER)
     yield found
-    snapshot.remove(session, found, FAST)
+    removal.remove(session, found, FAST)
 
 
 def names(simulator: Simulator, vm: str) -> list[str]:
@@ -66,7 +65,7 @@ def test_another_run_makes_its_own(
 ) -> None:
     other = snapshot.create(session, taken.vm, replace(marker, run="run-2"), PREFER)
     assert other.moref != taken.moref
-    snapshot.remove(session, other, FAST)
+    removal.remove(session, other, FAST)
     assert [found.moref for found in simulator.snapshots() if found.name == taken.name] == [taken.moref]
 
 
@@ -76,10 +75,10 @@ def test_removal_leaves_the_users_snapshots_before_and_after(
     vm = session.managed(vim.VirtualMachine, moref("twin"))
     ours = snapshot.create(session, vm._moId, marker, PREFER)
     tasks.wait(session, vm.CreateSnapshot_Task("later", "by a person", False, False))
-    removal = snapshot.remove(session, ours, FAST)
-    assert not removal.already_gone
+    done = removal.remove(session, ours, FAST)
+    assert not done.already_gone
     assert names(simulator, "twin") == ["later"]
-    assert snapshot.remove(session, ours, FAST).already_gone
+    assert removal.remove(session, ours, FAST).already_gone
 
 
 def test_a_snapshot_that_is_not_ours_is_never_removed(
@@ -88,9 +87,9 @@ def test_a_snapshot_that_is_not_ours_is_never_removed(
     theirs = next(found for found in simulator.snapshots() if found.name == "before upgrade")
     bare = SnapshotRef(taken.vm, theirs.moref, theirs.name, theirs.description, 0.0)
     with pytest.raises(RemovalError, match="is not ours"):
-        snapshot.remove(session, bare, FAST)
+        removal.remove(session, bare, FAST)
     # A reference that names another's snapshot by moref, with our words: the words decide.
-    snapshot.remove(session, replace(taken, moref=theirs.moref), FAST)
+    removal.remove(session, replace(taken, moref=theirs.moref), FAST)
     assert names(simulator, "web/1") == ["before upgrade"]
 
 
@@ -124,7 +123,7 @@ def test_limits_are_settings(session: Session, moref: Moref, marker: Marker) -> 
         made = snapshot.create(
             session, moref(name), marker, PREFER, SnapshotLimits(depth=9, free_fraction=0.01)
         )
-        snapshot.remove(session, made, FAST)
+        removal.remove(session, made, FAST)
 
 
 def test_a_vm_that_is_gone(session: Session, marker: Marker) -> None:
@@ -137,7 +136,7 @@ def test_a_vm_that_is_off_needs_no_quiescing(
     session: Session, moref: Moref, marker: Marker, policy: QuiescePolicy
 ) -> None:
     made = snapshot.create(session, moref("off"), marker, policy)
-    snapshot.remove(session, made, FAST)
+    removal.remove(session, made, FAST)
     assert (made.quiesced, made.note) == (False, "")
 
 
@@ -145,13 +144,13 @@ def test_without_tools_policy_decides(session: Session, moref: Moref, marker: Ma
     with pytest.raises(QuiesceError, match="VMware Tools do not run"):
         snapshot.create(session, moref("toolless"), marker, QuiescePolicy.REQUIRE)
     made = snapshot.create(session, moref("toolless"), marker, PREFER)
-    snapshot.remove(session, made, FAST)
+    removal.remove(session, made, FAST)
     assert (made.quiesced, made.note) == (False, "crash-consistent: VMware Tools do not run")
 
 
 def test_never_does_not_quiesce(session: Session, moref: Moref, marker: Marker) -> None:
     made = snapshot.create(session, moref("pinned"), marker, QuiescePolicy.NEVER)
-    snapshot.remove(session, made, FAST)
+    removal.remove(session, made, FAST)
     assert not made.quiesced
 
 
@@ -165,7 +164,7 @@ def test_a_guest_that_cannot_be_quiesced(
         snapshot.create(session, moref("pinned"), marker, QuiescePolicy.REQUIRE)
     assert names(simulator, "pinned") == []
     made = snapshot.create(session, moref("pinned"), marker, PREFER)
-    snapshot.remove(session, made, FAST)
+    removal.remove(session, made, FAST)
     assert not made.quiesced
     assert made.note.startswith("crash-consistent: ApplicationQuiesceFault")
 
@@ -191,12 +190,10 @@ def test_a_snapshot_whose_answer_was_lost_is_found(
     session: Session, moref: Moref, marker: Marker, simulator: Simulator
 ) -> None:
     simulator.inject(Rule("CreateSnapshot_Task", stage="reply", drop=True, count=1))
-    with pytest.raises(UnreachableError) as caught:
-        snapshot.create(session, moref("pinned"), marker, PREFER)
-    assert caught.value.retryable
     made = snapshot.create(session, moref("pinned"), marker, PREFER)
     assert names(simulator, "pinned") == [made.name]
-    snapshot.remove(session, made, FAST)
+    assert simulator.count("CreateSnapshot_Task") == 1
+    removal.remove(session, made, FAST)
 
 
 def test_a_session_that_ends_while_tasks_run(
@@ -208,10 +205,10 @@ def test_a_session_that_ends_while_tasks_run(
     for ender in enders:
         ender.start()
     made = snapshot.create(session, moref("pinned"), marker, PREFER)
-    removal = snapshot.remove(session, made, FAST)
+    done = removal.remove(session, made, FAST)
     for ender in enders:
         ender.join()
-    assert removal.seconds >= 0.6
+    assert done.seconds >= 0.6
     assert names(simulator, "pinned") == []
 
 
@@ -220,14 +217,14 @@ def test_a_removal_waits_for_what_holds_the_vm(
     session: Session, taken: SnapshotRef, simulator: Simulator, stage: str
 ) -> None:
     simulator.inject(Rule("RemoveSnapshot_Task", stage=stage, fault="TaskInProgress", count=3))
-    assert not snapshot.remove(session, taken, FAST).already_gone
+    assert not removal.remove(session, taken, FAST).already_gone
     assert simulator.count("RemoveSnapshot_Task") == 4
     assert names(simulator, "web/1") == ["before upgrade"]
 
 
 def test_a_removal_whose_answer_was_lost(session: Session, taken: SnapshotRef, simulator: Simulator) -> None:
     simulator.inject(Rule("RemoveSnapshot_Task", stage="reply", drop=True, count=1))
-    snapshot.remove(session, taken, FAST)
+    removal.remove(session, taken, FAST)
     assert names(simulator, "web/1") == ["before upgrade"]
 
 
@@ -238,7 +235,7 @@ def test_a_removal_that_fails_says_what_to_do(
     with pytest.raises(
         RemovalError, match="orchestrate-job-1 of web/1 is not removed: GenericVmConfigFault"
     ) as caught:
-        snapshot.remove(session, taken, FAST)
+        removal.remove(session, taken, FAST)
     assert "Manage Snapshots" in caught.value.hint
     assert caught.value.retryable
     simulator.reset()
@@ -249,7 +246,7 @@ def test_disks_that_need_consolidation_get_it(
 ) -> None:
     simulator.set_consolidation_needed("web/1")
     simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="FileLocked", count=2))
-    assert snapshot.remove(session, taken, FAST).consolidated
+    assert removal.remove(session, taken, FAST).consolidated
     assert not next(vm for vm in simulator.vms() if vm.name == "web/1").consolidation_needed
 
 
@@ -261,8 +258,8 @@ def test_consolidation_that_fails_is_told_apart(
     with pytest.raises(
         RemovalError, match="is removed, and the VM's disks still need consolidation: NoDiskSpace"
     ):
-        snapshot.remove(session, taken, FAST)
-    assert snapshot.remove(session, taken, FAST).consolidated
+        removal.remove(session, taken, FAST)
+    assert removal.remove(session, taken, FAST).consolidated
 
 
 def test_own_snapshots_are_found_in_bulk(
@@ -274,4 +271,4 @@ def test_own_snapshots_are_found_in_bulk(
     assert simulator.count("RetrievePropertiesEx") == 1
     assert snapshot.own(session, "DC0") == (taken,)
     assert snapshot.own(session, "Big") == (other,)
-    snapshot.remove(session, other, FAST)
+    removal.remove(session, other, FAST)

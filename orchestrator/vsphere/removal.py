@@ -1,0 +1,173 @@
+"""Removing our snapshots, and never another: however long it takes, whatever vCenter does meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import tenacity
+from pyVmomi import vim, vmodl
+
+from orchestrator.errors import ConnectError, RemovalError, VCenterBusyError
+from orchestrator.vsphere import making, snapshot_tree, stuck, tasks
+from orchestrator.vsphere.faults import BUSY, describe
+from orchestrator.vsphere.marker import Marker, parse_marker
+from orchestrator.vsphere.properties import one
+from orchestrator.vsphere.session import Session
+from orchestrator.vsphere.values import Removal, SnapshotRef
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PACE = 2.0
+"""Seconds before a removal is tried again; grows to ``_SLOWEST``."""
+REFUSED_SECONDS = 60.0
+"""For which a refusal that may pass, such as a locked file, is tried again here; then it is told."""
+AWAY_SECONDS = 3600.0
+"""For which vCenter may not answer, or may refuse the login, before that is told."""
+_SLOWEST = 60.0
+
+
+class KeptError(RemovalError):
+    """The snapshot is not ours to remove."""
+
+    retryable = False
+
+
+def remove(
+    session: Session, snapshot: SnapshotRef, pace: float = PACE, patience: float = math.inf
+) -> Removal:
+    """Remove our snapshot, and consolidate the disks when vCenter says that they need it.
+
+    Waits ``patience`` seconds for another task that holds the VM, and for a removal that has begun however
+    long it takes. Raises ``RemovalError``, which says what to do, when vCenter refuses for a minute or is
+    away for an hour.
+    """
+    marker = parse_marker(snapshot.description)
+    if marker is None:
+        raise KeptError(
+            f"snapshot {snapshot.name} of {snapshot.vm_name or snapshot.vm} is not ours: it stays",
+            "its description holds no marker of orchestrate",
+        )
+    return _remove(session, snapshot.vm, marker, pace, patience)
+
+
+def withdraw(
+    session: Session, vm: str, marker: Marker, pace: float = PACE, settle: float = making.APPEAR_SECONDS
+) -> Removal:
+    """Remove the job's snapshot where its making has failed, or was never heard of again.
+
+    Waits for a task that may still make it, and then, where nobody knows of one, ``settle`` seconds for it
+    to appear. Raises ``RemovalError``.
+    """
+    with _told(session, vm, marker, "is looked for in vain"):
+        _patiently(lambda: making.appearing(session, vm, marker, settle), pace, math.inf)
+    return _remove(session, vm, marker, pace, math.inf)
+
+
+def _remove(session: Session, vm: str, marker: Marker, pace: float, patience: float) -> Removal:
+    begun = time.monotonic()
+    with _told(session, vm, marker, "is not removed"):
+        gone = _patiently(lambda: _remove_once(session, vm, marker, patience), pace, patience)
+    with _told(session, vm, marker, "is removed, and the VM's disks still need consolidation"):
+        mended = _patiently(lambda: _consolidate_once(session, vm, patience), pace, patience)
+    return Removal(gone, mended, time.monotonic() - begun)
+
+
+@contextlib.contextmanager
+def _told(session: Session, vm: str, marker: Marker, what: str) -> Iterator[None]:
+    """Turn what vCenter has against it into an error that says where the VM stands, and what to do."""
+    try:
+        yield
+    except (vmodl.MethodFault, VCenterBusyError, ConnectError) as error:
+        facts = stuck.look(session, vm, marker)
+        raise RemovalError(
+            f"snapshot {marker.name} of {facts.vm} {what}: {describe(error)}{facts.told}", facts.advice
+        ) from error
+
+
+def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> bool:
+    """Remove the snapshot if it is there; whether it was gone already."""
+    target = session.managed(vim.VirtualMachine, vm)
+    tree = _tree(session, target)
+    node = snapshot_tree.of_job(tree, marker)
+    if node is None:
+        for renamed in snapshot_tree.marked(tree, marker):
+            raise KeptError(
+                f"snapshot {marker.name} of {vm} was renamed to {renamed.name!r}: it stays",
+                "somebody keeps it; it is theirs to delete in the vSphere client",
+            )
+        # vCenter takes a snapshot off the tree first, and merges its files then.
+        for task in tasks.at_work(session, target, tasks.REMOVAL):
+            tasks.wait(session, task)
+        return True
+    try:
+        tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
+    except vim.fault.TaskInProgress as fault:
+        _outlast(session, fault, patience)
+        raise
+    except vmodl.MethodFault:
+        # The snapshot can be gone and its disks left to consolidate, which comes next.
+        if snapshot_tree.of_job(_tree(session, target), marker) is not None:
+            raise
+    return False
+
+
+def _consolidate_once(session: Session, vm: str, patience: float) -> bool:
+    """Consolidate the VM's disks if vCenter says that they need it; whether they did."""
+    target = session.managed(vim.VirtualMachine, vm)
+    row = one(session, target, ("runtime.consolidationNeeded",))
+    if row is None or not row.get("runtime.consolidationNeeded"):
+        return False
+    try:
+        tasks.wait(session, target.ConsolidateVMDisks_Task())
+    except vim.fault.TaskInProgress as fault:
+        _outlast(session, fault, patience)
+        raise
+    return True
+
+
+def _outlast(session: Session, fault: Any, patience: float) -> None:
+    """Wait for the task that holds the VM: vCenter lists each try meanwhile as a task that failed."""
+    with contextlib.suppress(vmodl.MethodFault, tasks.TaskLostError, tasks.TaskSlowError):
+        tasks.wait(session, fault.task, patience)
+
+
+def _tree(session: Session, target: Any) -> Any:
+    row = one(session, target, ("snapshot",))
+    return row.get("snapshot") if row else None
+
+
+def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
+    """Repeat ``action`` while something passing is in the way, each kind for as long as is right."""
+    since: dict[float, float] = {}
+
+    def lasts_too_long(state: tenacity.RetryCallState) -> bool:
+        limit = min(_limit(state.outcome.exception() if state.outcome else None), patience)
+        now = time.monotonic()
+        for other in [kind for kind in since if kind != limit]:
+            del since[other]
+        return now - since.setdefault(limit, now) >= limit
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError, ConnectError)),
+        stop=lasts_too_long,
+        wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
+        before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )(action)
+
+
+def _limit(failed: BaseException | None) -> float:
+    """For how many seconds this is tried again."""
+    match failed:
+        case vim.fault.TaskInProgress() | tasks.TaskLostError():
+            return math.inf
+        case VCenterBusyError() | ConnectError():
+            return AWAY_SECONDS
+        case _:
+            return REFUSED_SECONDS
