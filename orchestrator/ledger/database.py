@@ -75,11 +75,16 @@ class Database:
         """Whether ``hurry`` was called."""
         return self._hurried.is_set()
 
-    def transact(self, work: Callable[[Connection], T], patience: float | None = None) -> T:
+    def transact(
+        self,
+        work: Callable[[Connection], T],
+        patience: float | None = None,
+        waits: Callable[[], None] = lambda: None,
+    ) -> T:
         """What ``work`` gives, in one transaction that is on disk when this returns.
 
         While the database is away, all of it is done again: a commit whose answer was lost may have been
-        one, so ``work`` has to come to the same when it is done twice.
+        one, so ``work`` has to come to the same when it is done twice. ``waits`` is called before each wait.
 
         Raises:
             LedgerAwayError: still away after ``patience`` seconds; 0 means one try.
@@ -91,6 +96,7 @@ class Database:
             stop=stop_after_delay(seconds) | stop_when_event_set(self._hurried),
             wait=wait_random_exponential(multiplier=0.1, max=3.0),
             sleep=sleep_using_event(self._hurried),
+            before_sleep=lambda state: waits(),
             reraise=True,
         )
         try:

@@ -42,9 +42,9 @@ class RunLedger:
     def trouble(self) -> str:
         """Why the run must not go on; empty while it may."""
         if self._scribe.closed:
-            return "another orchestrator took this run for dead and closed it: what was begun is undone"
+            return "another orchestrator took this run for dead and closed it"
         if (lost := self._scribe.lost) is not None:
-            return f"{lost.message}: what was begun is undone; {lost.hint}, then run again"
+            return f"{lost.message}; {lost.hint}"
         return ""
 
     def hurry(self) -> None:

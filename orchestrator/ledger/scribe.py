@@ -1,8 +1,8 @@
-"""Keeps a run's lease alive, and brings to the ledger what could not be written at once.
+"""Keeps a run's lease alive, and writes what the run tells, in order, in a thread of its own.
 
 The run's own thread must never wait for a database: it has leases to keep and snapshots to remove. So what
-only tells of something is tried once; while the database is away it is kept here, in order, and written when
-the database is back. What must be in the ledger before it is done waits for that, in a thread of its own.
+only tells of something is waited for while the database answers, and kept here while it does not. What has to
+be in the ledger before it is done waits for that, in whatever thread does it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -24,8 +26,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Write = Callable[[Connection], object]
-_JOIN_SECONDS = 20.0
-"""No try takes longer than the connection's own time-outs."""
+_ANSWER_SECONDS = 5.0
+"""A database that takes longer for a write is not waited for any more, until it has caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    write: Write
+    number: int
+    since: float = field(default_factory=time.monotonic)
 
 
 class Scribe:
@@ -36,12 +45,15 @@ class Scribe:
         self._database = database
         self._run = run
         self._timing = timing
-        self._backlog: list[Write] = []
         self._changed = threading.Condition()
+        self._told: deque[_Told] = deque()
+        self._numbers = 0
+        self._away = False
         self._over = False
+        self._ended = False
         self._lost: LedgerError | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._write_on, name=f"ledger-{run[:8]}", daemon=True)
+        self._thread = threading.Thread(target=self._run_on, name=f"ledger-{run[:8]}", daemon=True)
         self._thread.start()
 
     @property
@@ -52,24 +64,20 @@ class Scribe:
     @property
     def lost(self) -> LedgerError | None:
         """Why the ledger has been given up; None while there is hope."""
-        return self._lost
+        with self._changed:
+            first = self._told[0].since if self._told else time.monotonic()
+            silent = time.monotonic() - first
+            if self._lost is None and silent > self._timing.patience + _ANSWER_SECONDS:
+                return self._unanswered(silent)
+            return self._lost
 
     def tell(self, write: Write) -> None:
-        """Write now if the database is there, later if not; never waits long.
-
-        Raises ``LedgerError`` when the database is there and refuses, which is a defect.
-        """
+        """On disk when this returns, unless the database is away: then as soon as it is back."""
         with self._changed:
-            if self._backlog:
-                self._backlog.append(write)
-                return
-        try:
-            self._database.transact(write, patience=0)
-        except LedgerAwayError as error:
-            log.warning("%s; it is told later", error.message)
-            with self._changed:
-                self._backlog.append(write)
-                self._changed.notify_all()
+            number = self._put(write)
+            if not self._away:
+                self._changed.wait_for(lambda: self._away or self._is_written(number), _ANSWER_SECONDS)
+                self._away = self._away or not self._is_written(number)
 
     def require(self, work: Callable[[Connection], T]) -> T:
         """What ``work`` gives, once all that was told before is in the ledger.
@@ -77,11 +85,12 @@ class Scribe:
         Raises ``LedgerAwayError`` when the database stays away, or the run is over before it is back.
         """
         with self._changed:
-            self._changed.wait_for(self._is_settled, self._timing.patience)
-            if self._backlog:
-                raise self._lost or LedgerAwayError(
-                    f"the ledger {self._database.shown} is away", "see that its database runs"
-                )
+            number = self._numbers
+            self._changed.wait_for(
+                lambda: self._is_written(number) or self._hopeless(), self._timing.patience
+            )
+            if not self._is_written(number):
+                raise self._lost or self._unanswered(self._timing.patience)
         return self._database.transact(work)
 
     def hurry(self) -> None:
@@ -91,62 +100,94 @@ class Scribe:
             self._changed.notify_all()
 
     def stop(self, last: Write) -> bool:
-        """Write what is left and then ``last``, and end; False when it could not be written."""
+        """Write what is left and then ``last``, and end; False when that is not to be had."""
         with self._changed:
+            number = self._put(last)
             self._over = True
             self._changed.notify_all()
-        self._thread.join(_JOIN_SECONDS)
-        with self._changed:
-            self._backlog.append(last)
-        try:
-            written = self._database.transact(self._write_backlog, 0 if self._lost else None)
-        except LedgerError as error:
-            self._lost = error
-            log.error("the ledger lacks the end of the run %s: %s", self._run, error)
-            return False
-        self._forget(written)
-        return True
+            patience = _ANSWER_SECONDS if self._hopeless() else self._timing.patience + _ANSWER_SECONDS
+            written = self._changed.wait_for(
+                lambda: self._is_written(number) or self._ended, patience
+            ) and self._is_written(number)
+            if not written:
+                self._lost = self._lost or self._unanswered(patience)
+                log.error("the ledger lacks the end of the run %s: %s", self._run, self._lost)
+        self._thread.join(_ANSWER_SECONDS)
+        return written
 
-    def _is_settled(self) -> bool:
-        return not self._backlog or self._lost is not None or self._over or self._database.hurried
+    def _put(self, write: Write) -> int:
+        self._numbers += 1
+        self._told.append(_Told(write, self._numbers))
+        self._changed.notify_all()
+        return self._numbers
+
+    def _is_written(self, number: int) -> bool:
+        return not self._told or self._told[0].number > number
+
+    def _hopeless(self) -> bool:
+        return self._lost is not None or (self._away and self._database.hurried)
+
+    def _unanswered(self, seconds: float) -> LedgerAwayError:
+        message = f"the ledger {self._database.shown} has not answered for {seconds:.0f} seconds"
+        return LedgerAwayError(message, "see that its database runs")
+
+    def _run_on(self) -> None:
+        try:
+            self._write_on()
+        finally:
+            with self._changed:
+                if not self._over and self._lost is None:
+                    self._lost = LedgerError(
+                        "what writes the ledger has failed", "please report it with the log"
+                    )
+                self._ended = self._away = True
+                self._changed.notify_all()
 
     def _write_on(self) -> None:
         due = time.monotonic() + self._timing.beat
         while self._wait(due):
-            due = time.monotonic() + self._timing.beat
             try:
-                written = self._database.transact(self._write_and_beat, 0 if self._lost else None)
+                patience = 0 if self._lost else None
+                written = self._database.transact(self._write_and_beat, patience, self._is_away)
             except LedgerError as error:
-                if self._lost is None:
-                    log.error("the run gives the ledger up: %s", error)
-                with self._changed:
-                    self._lost = error
-                    self._changed.notify_all()
+                self._give_up(error)
+                if self._over:
+                    break
+                due = time.monotonic() + self._timing.beat
             else:
-                self._forget(written)
+                due = time.monotonic() + self._timing.beat
+                with self._changed:
+                    for _ in range(written):
+                        self._told.popleft()
+                    self._away = False
+                    self._changed.notify_all()
 
     def _wait(self, due: float) -> bool:
-        """Until the next beat, or until there is something to write; False when it is over."""
+        """Until the next beat, or until there is something to write; False when all is over."""
         with self._changed:
-            while not self._over and (left := due - time.monotonic()) > 0:
-                if self._backlog and self._lost is None:
-                    break
+            while (left := due - time.monotonic()) > 0 and not self._over:
+                if self._told and self._lost is None:
+                    return True
                 self._changed.wait(left)
-            return not self._over
+            return bool(self._told) or not self._over
 
     def _write_and_beat(self, connection: Connection) -> int:
-        written = self._write_backlog(connection)
-        self._closed = not runs.beat(connection, self._run, self._database.now(connection))
-        return written
-
-    def _write_backlog(self, connection: Connection) -> int:
         with self._changed:
-            backlog = tuple(self._backlog)
-        for write in backlog:
-            write(connection)
-        return len(backlog)
+            told = tuple(self._told)
+        for one in told:
+            one.write(connection)
+        self._closed = not (runs.beat(connection, self._run, self._database.now(connection)) or self._over)
+        return len(told)
 
-    def _forget(self, written: int) -> None:
+    def _is_away(self) -> None:
         with self._changed:
-            del self._backlog[:written]
+            self._away = True
+            self._changed.notify_all()
+
+    def _give_up(self, error: LedgerError) -> None:
+        with self._changed:
+            if self._lost is None:
+                log.error("the run gives the ledger up: %s", error)
+            self._lost = error
+            self._away = True
             self._changed.notify_all()
