@@ -24,13 +24,14 @@ class Scratch:
     """
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         try:
             root.mkdir(parents=True, exist_ok=True)
             sweep(root)
             name = f"{_PREFIX}{uuid.uuid4().hex[:12]}"
             # Under a name that no sweep looks at until the lock is held.
             unlocked = root / f".{name}"
-            unlocked.mkdir(mode=0o700)
+            unlocked.mkdir(mode=0o700, parents=True)  # another process may have removed an empty root
             self._lock = os.open(unlocked / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             self.path = unlocked.rename(root / name)
@@ -57,9 +58,12 @@ class Scratch:
         shutil.rmtree(self.path / run, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove everything and give the lock up."""
+        """Remove everything and give the lock up; also the root that nobody asked for, once it is empty."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+        if self._root == default_root():
+            with suppress(OSError):  # others are at work there
+                self._root.rmdir()
 
 
 def default_root() -> Path:

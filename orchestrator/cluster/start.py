@@ -64,10 +64,11 @@ def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
     """A client of the scheduler, our own or another, and a folder for this process."""
     with ExitStack() as stack:
         stack.enter_context(_without_vcenter_variables())
-        stack.enter_context(dask.config.set(DASK_CONFIG))
         own = Scratch(default_root())  # a temporary folder would outlive a kill
         stack.callback(own.close)
         folder = str(own.path)
+        # A scheduler of our own has no other way to be told where its files go.
+        stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": folder}))
         if settings.scheduler:
             target: Any = settings.scheduler
         else:

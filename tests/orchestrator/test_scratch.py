@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from converters.errors import ScratchFullError
 from orchestrator.failures import StoppedError
-from orchestrator.scratch import Scratch, sweep
+from orchestrator.scratch import Scratch, default_root, sweep
 from orchestrator.work import Bench
 
 RUN = "run-1"
@@ -55,6 +56,20 @@ def test_a_killed_process_leaves_nothing_for_long_and_a_living_one_keeps_its_own
     assert not folder.exists()
     assert own.path.exists()
     own.close()
+
+
+def test_the_last_one_removes_the_root_that_nobody_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one, other = Scratch(default_root()), Scratch(default_root())
+    one.close()
+    assert other.path.exists()
+    other.close()
+    assert not list(tmp_path.iterdir())
+    asked_for = tmp_path / "scratch"
+    Scratch(asked_for).close()
+    assert not list(asked_for.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
