@@ -21,7 +21,7 @@ from orchestrator.fleet.view import (
 )
 from orchestrator.job import Published
 from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
-from orchestrator.vsphere.values import Lease, SnapshotRef
+from orchestrator.vsphere.values import Lease, Placement, SnapshotRef
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,10 @@ class Board:
         """What ran on a worker is given up."""
         for ended in self._trackers[job].abandoned(clock.now()):
             self._stage_ended(job, ended)
+
+    def placed(self, job: str, placement: Placement) -> None:
+        """The VM is there now."""
+        self._trackers[job].placed(placement.host_name, placement.datastores)
 
     def moved(self, job: str, counts: Mapping[str, int]) -> None:
         """A worker tells how many bytes it has moved."""

@@ -35,6 +35,7 @@ from orchestrator.fleet.states import (
     WorkerLost,
 )
 from orchestrator.fleet.steps import expects
+from orchestrator.fleet.surroundings import Crowded, Moved
 from orchestrator.fleet.view import RunPhase
 from orchestrator.gate import GateEvent, Refused
 from orchestrator.interrupts import SWEEP_HINT
@@ -42,13 +43,15 @@ from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
 from orchestrator.vsphere.api import VCenterApi
+from orchestrator.vsphere.values import Lease, Placement
+from orchestrator.whereabouts import PERIOD
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
-Event = GateEvent | Interrupted | Terminated
+Event = GateEvent | Moved | Crowded | Interrupted | Terminated
 _PHASES = {
     Mode.RUN: RunPhase.RUNNING,
     Mode.DRAIN: RunPhase.DRAINING,
@@ -65,6 +68,8 @@ class Patience:
     worker: float = 600.0
     """For a first worker, or for another when all are gone."""
     heartbeat: float = HEARTBEAT_SECONDS
+    look: float = PERIOD
+    """Between two looks at where VMs are, and at the room on their datastores."""
     sweep: float = 30.0
     """For what else holds a VM with a snapshot of an earlier run: the other VMs must not wait for it."""
 
@@ -138,7 +143,9 @@ class Loop:
                 self._feed(Terminated())
             case Refused(note):
                 self.board.note(note)
-            case WorkerJoined() | WorkerLost() | SetAside() | Interrupted() | Terminated():
+            case Moved(job, placement):
+                self._follow(job, placement)
+            case WorkerJoined() | WorkerLost() | SetAside() | Crowded() | Interrupted() | Terminated():
                 self._feed(event)
             case _:
                 assert_never(event)
@@ -153,7 +160,18 @@ class Loop:
         if isinstance(value, Published) and held.converted is not None:
             self.board.published(job, value, held.converted, held.snapshot)
             self._tell_image(held, held.converted, value)
+        if isinstance(value, Lease) and value.placement is not None:
+            self._follow(job, value.placement)
         self._feed(StageDone(job, stage, attempt))
+
+    def _follow(self, job: str, placement: Placement) -> None:
+        """The VM is where it was not before, or is called otherwise."""
+        held = self.jobs[job]
+        if note := held.planned.renaming(placement):
+            self.board.note(note, job)
+        held.planned = held.planned.placed(placement)
+        self.board.placed(job, placement)
+        self._feed(Moved(job, placement))
 
     def _tell_image(self, job: VmJob, converted: Converted, published: Published) -> None:
         try:

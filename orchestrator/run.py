@@ -14,7 +14,7 @@ from orchestrator.errors import PrivilegeError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.fleet.identity import key_name, settings_fingerprint
 from orchestrator.fleet.machine import Fleet
-from orchestrator.fleet.plan import PlannedVm, affinity_groups, candidate
+from orchestrator.fleet.plan import PlannedVm, affinity_groups, candidate, placement
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import Mode, Rules
 from orchestrator.fleet.view import RunPhase, RunView
@@ -30,6 +30,7 @@ from orchestrator.survey import Survey, Wanted, survey
 from orchestrator.sweep import Swept, forget, sweep
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.values import CheckResult, Grade, Inventory, VirtualMachine
+from orchestrator.whereabouts import AT_A_TIME, Watch, watching
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]
 
@@ -49,6 +50,8 @@ class RunConfig:
     job: JobSettings = field(default_factory=JobSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     patience: Patience = field(default_factory=Patience)
+    datastore_free: float = 0.1
+    """Part of a datastore that must be free while snapshots are open on it."""
     skip_check: frozenset[Check] = frozenset()
     """Tests of workers that are left out."""
 
@@ -201,7 +204,15 @@ class Run:
             return "done"
         control = Control(self._vcenter, self._ledger.id, run, config.job, self._open_output)
         vms = {job: one.planned.vm for job, one in jobs.items()}
-        with self._cluster(control, vms) as cluster:
+        watch = Watch({job: placement(vm) for job, vm in vms.items()}, config.datastore_free)
+
+        def foremost() -> dict[str, str]:
+            return {vms[job].moref: job for job in fleet.foremost(AT_A_TIME)}
+
+        with (
+            self._cluster(control, vms) as cluster,
+            watching(watch, self._vcenter, foremost, self._events.put, config.patience.look),
+        ):
             self._board.phase = RunPhase.RUNNING
             Loop(
                 fleet=fleet,

@@ -120,6 +120,7 @@ def run_config(settings: Settings) -> RunConfig:
             snapshot_seconds=3 * settings.lease_hours * HOUR,
         ),
         cluster=cluster_settings(settings),
+        datastore_free=snapshot_limits(settings).free_fraction,
         skip_check=frozenset(settings.skip_check),
         patience=Patience(
             grace=settings.grace_seconds,

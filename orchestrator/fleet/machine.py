@@ -142,6 +142,11 @@ class Fleet:
         ]
         return min(times, default=None)
 
+    def foremost(self, count: int) -> list[str]:
+        """The jobs at work, then those whose turn comes first: ``count`` at most. From any thread."""
+        queued = sorted(self._queued, key=lambda job: -self.candidates[job].size)
+        return [*tuple(self._active), *queued][:count]
+
     def usage(self) -> Usage:
         """What the jobs take of the budgets now."""
         usage = Usage()

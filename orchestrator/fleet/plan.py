@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.fleet.admission import Candidate
 from orchestrator.fleet.assess import Verdict
 from orchestrator.fleet.identity import fingerprint
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import ImageView, JobView
-from orchestrator.vsphere.values import Inventory, VirtualMachine
+from orchestrator.vsphere.values import Inventory, Placement, VirtualMachine
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,17 @@ class PlannedVm:
     def converts(self) -> bool:
         """Whether this run converts it."""
         return self.state is JobState.QUEUED
+
+    def placed(self, placement: Placement) -> PlannedVm:
+        """The same, of a VM that is there now; under the name it has in the run."""
+        vm = replace(self.vm, host=placement.host, datastores=placement.datastores)
+        return replace(self, vm=vm)
+
+    def renaming(self, placement: Placement) -> str:
+        """What a person should know of a VM that has another name by now; empty when it has not."""
+        if placement.name == self.vm.name:
+            return ""
+        return f"it is called {placement.name!r} by now; its image stays at {self.repository}"
 
     def view(self, now: float) -> JobView:
         """As the run shows it at its beginning."""
@@ -107,6 +118,11 @@ def candidate(planned: PlannedVm, groups: Mapping[str, frozenset[str]]) -> Candi
         size=vm.used_bytes,
         groups=groups.get(vm.moref, frozenset()),
     )
+
+
+def placement(vm: VirtualMachine) -> Placement:
+    """Where the inventory found the VM."""
+    return Placement(vm.moref, vm.name, vm.host, vm.datastores)
 
 
 def affinity_groups(inventory: Inventory) -> dict[str, frozenset[str]]:

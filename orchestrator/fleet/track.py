@@ -97,6 +97,10 @@ class Tracker:
             rate=self._rate(),
         )
 
+    def placed(self, host: str, datastores: tuple[str, ...]) -> None:
+        """The VM is there now; names."""
+        self.view = replace(self.view, host=host, datastores=datastores)
+
     def failed(self, stage: Stage, attempt: int, failure: Failure) -> None:
         """A stage failed, whether or not it is tried again."""
         error = ErrorView(stage, attempt, failure.kind, failure.message, failure.hint, failure.retryable)
@@ -115,7 +119,9 @@ class Tracker:
         self.view = replace(self.view, conversion=conversion)
 
     def noted(self, note: str) -> None:
-        """A person should know this of how it went."""
+        """A person should know this of how it went; once is enough."""
+        if note in self.view.reason:
+            return
         reason = f"{self.view.reason}; {note}" if self.view.reason else note
         self.view = replace(self.view, reason=reason)
 

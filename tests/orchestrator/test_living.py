@@ -1,0 +1,167 @@
+"""A run over VMs that others back up, move, rename, delete and fill the datastore of, all at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pyVmomi import vim
+
+from deploy.demo import guests
+from deploy.demo.fleet import Cluster, Datacenter, Datastore, Disk, Fleet, Host, Machine, UserSnapshot
+from deploy.demo.registry import registry
+from deploy.demo.simulator import Download, Simulator
+from orchestrator.cluster import ClusterSettings
+from orchestrator.fleet.select import Selection
+from orchestrator.fleet.states import JobState, Rules, Stage
+from orchestrator.fleet.view import JobView
+from orchestrator.loop import Patience
+from orchestrator.run import Run
+from orchestrator.vsphere import tasks
+from orchestrator.vsphere.session import Session, connect
+from orchestrator.vsphere.settings import VCenterSettings
+from tests.conftest import StartSimulator
+from tests.orchestrator.fleet_run import DATACENTER, Place, prepared
+from tests.waiting import until
+
+VEEAM = "VEEAM BACKUP TEMPORARY SNAPSHOT"
+PATIENCE = 30.0
+TIB = 1 << 40
+
+
+@pytest.fixture
+def simulator(new_simulator: StartSimulator) -> Simulator:
+    disk = (Disk(path=str(guests.small("little").vmdk)),)
+    large = (Disk(path=str(guests.small("big", 6 << 20).vmdk)),)
+    vms = (
+        Machine("backed-up", host="esx-0", datastore="calm", disks=disk, snapshots=(UserSnapshot(VEEAM),)),
+        Machine("deleted", host="esx-0", datastore="calm", power="poweredOff", disks=disk),
+        Machine("renamed", host="esx-0", datastore="calm", disks=disk),
+        Machine("crowded", host="esx-1", datastore="busy", disks=large),
+    )
+    hosts = (Host("esx-0", 2000), Host("esx-1", 3000))
+    stores = (Datastore("calm", TIB, TIB // 2), Datastore("busy", TIB, TIB // 2))
+    return new_simulator(
+        Fleet(
+            (Datacenter(DATACENTER, datastores=stores, clusters=(Cluster("C0", "medium", hosts),), vms=vms),)
+        )
+    )
+
+
+@pytest.fixture
+def place(simulator: Simulator, tmp_path: Path) -> Iterator[Place]:
+    with registry() as images:
+        yield Place.of(simulator, f"{images.address}/living", tmp_path)
+
+
+@pytest.fixture
+def administrator(simulator: Simulator) -> Iterator[Session]:
+    """Somebody else at the same vCenter."""
+    password = SecretStr(simulator.password)
+    settings = VCenterSettings.parse(
+        simulator.url, simulator.username, password, ca_file=str(simulator.ca_file)
+    )
+    with connect(settings) as session:
+        yield session
+
+
+@contextmanager
+def beside(run: Run, others: Callable[[Callable[[str], JobView]], None]) -> Iterator[None]:
+    """What others do while the block runs, in a thread; they are given what is to be seen of a VM."""
+
+    def seen(name: str) -> JobView:
+        until(lambda: run.view().jobs, PATIENCE)
+        return next(job for job in run.view().jobs if job.vm == name)
+
+    def act() -> None:
+        try:
+            others(seen)
+        except BaseException:
+            os.kill(os.getpid(), signal.SIGTERM)  # the run would wait for what does not come
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        doing = pool.submit(act)
+        yield
+        doing.result(PATIENCE)
+
+
+def kinds(job: JobView) -> set[str]:
+    return {error.kind for error in job.errors}
+
+
+def test_a_run_among_others_loses_nothing_and_hurts_nobody(
+    place: Place, simulator: Simulator, administrator: Session
+) -> None:
+    def managed(name: str) -> Any:
+        moref = next(vm.moref for vm in simulator.vms() if vm.name == name)
+        return administrator.managed(vim.VirtualMachine, moref)
+
+    simulator.occupy("deleted", "cloneVm", seconds=600)
+    simulator.occupy("renamed", "relocateVm", seconds=5)
+    simulator.disturb_downloads(Download(vm="crowded", rate=1 << 20))
+    rules = Rules(backoff_base=0.2, put_off_pause=0.5, backoff_limit=0.5)
+    patience = Patience(grace=60.0, heartbeat=1.0, look=0.3)
+
+    def others(seen: Callable[[str], JobView]) -> None:
+        until(lambda: "backup-running" in kinds(seen("backed-up")), PATIENCE)
+        until(lambda: "held" in kinds(seen("renamed")) & kinds(seen("deleted")), PATIENCE)
+        until(lambda: seen("crowded").received_bytes, PATIENCE)
+        simulator.set_free("busy", TIB // 50)
+        until(lambda: "datastore-full" in kinds(seen("crowded")), PATIENCE)
+        until(lambda: "crowded" not in {one.vm for one in simulator.snapshots()}, PATIENCE)
+        tasks.wait(administrator, managed("renamed").Rename_Task("called otherwise"))
+        crowded, renamed = managed("crowded"), managed("called otherwise")
+        there = vim.vm.RelocateSpec(host=crowded.runtime.host)
+        tasks.wait(administrator, renamed.RelocateVM_Task(there))
+        tasks.wait(administrator, managed("deleted").Destroy_Task())
+        (backup,) = managed("backed-up").snapshot.rootSnapshotList
+        tasks.wait(administrator, backup.snapshot.RemoveSnapshot_Task(False, True))
+        assert seen("crowded").state is JobState.QUEUED
+        simulator.disturb_downloads()
+        simulator.set_free("busy", TIB // 2)
+
+    cluster = ClusterSettings(workers=2, memory="1GiB", scratch=str(place.scratch))
+    changes: dict[str, Any] = {"rules": rules, "patience": patience, "cluster": cluster}
+    with prepared(place, **changes) as run, beside(run, others):
+        view = run.execute()
+    jobs = {job.vm: job for job in view.jobs}
+    assert {name: job.state for name, job in jobs.items()} == {
+        "backed-up": JobState.DONE,
+        "deleted": JobState.SKIPPED,
+        "renamed": JobState.DONE,
+        "crowded": JobState.DONE,
+    }
+    assert "deleted or unregistered during the run" in jobs["deleted"].reason
+    assert "it is called 'called otherwise' by now; its image stays at" in jobs["renamed"].reason
+    assert jobs["renamed"].host == "esx-1"
+    crowded = [error.message for error in jobs["crowded"].errors]
+    assert crowded == ["no snapshot may be open: datastore busy has 2.0% free; the limit is 10%"]
+    begun = [time.attempt for time in jobs["crowded"].stages if time.stage is Stage.SNAPSHOT]
+    assert begun == [1, 2]
+    assert not any(job.snapshot_left for job in view.jobs)
+    assert simulator.snapshots() == []
+    assert simulator.leases().open == ()
+
+    with prepared(place) as run:
+        again = {job.vm: job for job in run.plan().jobs}
+    assert again["called otherwise"].image == jobs["renamed"].image
+    assert again["called otherwise"].state is JobState.DONE
+
+
+def test_a_backup_that_never_ends_is_told(place: Place, simulator: Simulator) -> None:
+    rules = Rules(put_off_pause=0.2, backoff_limit=0.2, put_off_limit=0.5)
+    with prepared(place, rules=rules, selection=Selection(include=("backed-up",))) as run:
+        (job,) = run.execute().jobs
+    assert job.state is JobState.FAILED
+    assert job.error is not None and job.error.kind == "backup-running"
+    assert "so it was put off for" in job.error.message
+    assert [one.name for one in simulator.snapshots()] == [VEEAM]
+    assert simulator.count("RemoveSnapshot_Task") == simulator.count("CreateSnapshot_Task") == 0
