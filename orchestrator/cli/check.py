@@ -29,6 +29,7 @@ from orchestrator.preflight.vcenter import check_vcenter
 from orchestrator.preflight.workers import judge
 from orchestrator.probe import registry
 from orchestrator.probe.worker import probe
+from orchestrator.report import text
 from orchestrator.settings import Format, LogFormat, Settings, Verb
 from orchestrator.skew import clock
 from orchestrator.vsphere.client import VCenter
@@ -167,9 +168,9 @@ def summary(findings: Findings) -> str:
     """What the lines come to, in one."""
     counts, total = findings.counts, len(findings.lines)
     if counts[Grade.BLOCKING]:
-        return f"a run would not begin: {counts[Grade.BLOCKING]} of {total} lines stand in its way"
+        return f"a run would not begin: see the {counts[Grade.BLOCKING]} of {total} lines marked NO"
     if counts[Grade.WARNING]:
-        return f"a run can begin; {counts[Grade.WARNING]} of {total} lines are warnings"
+        return f"a run can begin, with {text.plural(counts[Grade.WARNING], 'warning')}"
     return "all is fine: a run can begin"
 
 

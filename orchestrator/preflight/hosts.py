@@ -64,8 +64,10 @@ def tell(hosts: Mapping[str, int], found: Reachable) -> CheckResult:
         return CheckResult(name, True, f"{reached} of {count} take a connection on port {NFC_PORT}{untried}")
     lost = sum(hosts.get(host, 0) for host in found.out)
     shown = some((f"{host}: {why}" for host, why in found.out.items()), "; ")
-    detail = f"{len(found.out)} of {count} are out of reach of the workers: {shown}{untried}"
-    detail += f"; {text.plural(lost, 'VM')} on them would be set aside" if lost else "; no VM is on them"
+    detail = f"{len(found.out)} of {count} out of reach of the workers: {shown}{untried}"
+    detail += (
+        f"; {text.plural(lost, 'VM')} there would be set aside" if lost else "; no VM to convert is there"
+    )
     nothing_left = lost > 0 and lost == sum(hosts.values())
     return CheckResult(name, False, detail, REMEDY, blocks=nothing_left)
 

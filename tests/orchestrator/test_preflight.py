@@ -209,7 +209,7 @@ def test_a_host_that_no_worker_reaches_costs_its_vms_alone() -> None:
     line = hosts_line(judged)
     assert line.grade is Grade.WARNING
     assert line.detail == (
-        "1 of 3 are out of reach of the workers: esx-2: no answer within 3 s; 1 VM on them would be set aside"
+        "1 of 3 out of reach of the workers: esx-2: no answer within 3 s; 1 VM there would be set aside"
     )
 
 
@@ -221,7 +221,7 @@ def test_when_no_host_with_a_vm_is_reached_no_run_begins() -> None:
 def test_a_host_without_vms_is_worth_a_warning() -> None:
     judged = judge(roll(a=probed(reach=Reach({"esx-3": DOWN}))), NEEDS)
     assert hosts_line(judged).grade is Grade.WARNING
-    assert "no VM is on them" in hosts_line(judged).detail
+    assert "no VM to convert is there" in hosts_line(judged).detail
 
 
 def test_a_worker_that_misses_what_others_reach_gets_no_vm() -> None:

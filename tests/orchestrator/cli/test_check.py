@@ -70,7 +70,7 @@ def test_each_trouble_is_told_beside_the_others(orchestrate: Orchestrate, simula
     assert "missing on 3 of 3" in said.out, said.out
     assert "add vApp > Export (VApp.Export) to the account's role" in said.out
     assert "free; the limit is 99%" in said.out
-    assert "2 of 2 are out of reach of the workers: 127.0.0.2: Connection refused" in said.out
+    assert "2 of 2 out of reach of the workers: 127.0.0.2: Connection refused" in said.out
     assert "open TCP 443" in said.out
 
 

@@ -87,6 +87,18 @@ def test_a_small_memory_limit_of_a_container_is_seen(tmp_path: Path, monkeypatch
     assert machine.memory().total > 256 << 20
 
 
+def test_without_kvm_it_is_said_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_KVM", tmp_path / "kvm")
+    *_, absent = machine.engines(("guestfs",), tmp_path, thorough=True)
+    (tmp_path / "kvm").touch()
+    *_, useless = machine.engines(("guestfs",), tmp_path, thorough=True)
+    assert (absent.name, absent.ok) == ("KVM", True)
+    assert (
+        "(No such file or directory)" in absent.detail
+        and "(Inappropriate ioctl for device)" in useless.detail
+    )
+
+
 class TestHosts:
     @pytest.fixture
     def port(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
@@ -120,6 +132,7 @@ class TestHosts:
             began = time.monotonic()
             found = reach(names)
             took = time.monotonic() - began
+            monkeypatch.setattr(hosts, "_CONNECT_SECONDS", 5.0)
             cut = reach(names, seconds=0.1)
         assert set(found.problems.values()) == {"no answer within 0.3 s"} and len(found.problems) == 1000
         assert took < 6, "they are tried beside each other"
