@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from converters import process
 from tests.waiting import until
 
+ROOT = Path(__file__).parents[2]
 _START_SECONDS = 30.0
+_DASK = str(Path(sys.executable).with_name("dask"))
 
 
 @contextmanager
@@ -20,17 +22,25 @@ def remote_cluster(folder: Path, workers: int = 1, **variables: str) -> Iterator
 
     ``variables`` are further ones of their environment.
     """
-    dask = str(Path(sys.executable).with_name("dask"))
     file = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
-    environment = {**process.MINIMAL_ENVIRONMENT, **variables, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [_DASK, "scheduler", *options, "--scheduler-file", str(file)]
     with ExitStack() as stack:
-        scheduler = stack.enter_context(
-            process.running([dask, "scheduler", *options, "--scheduler-file", str(file)], env=environment)
-        )
+        scheduler = stack.enter_context(process.running(command, env=_environment(variables)))
         until(lambda: file.exists() and file.read_text().endswith("}"), _START_SECONDS)
         address = json.loads(file.read_text())["address"]
-        options = ["--nthreads", "1", "--resources", "convert=1", "--local-directory", str(folder)]
         for _ in range(workers):
-            stack.enter_context(process.running([dask, "worker", address, *options], env=environment))
+            stack.enter_context(remote_worker(address, folder, **variables))
         yield address, scheduler
+
+
+@contextmanager
+def remote_worker(address: str, folder: Path, **variables: str) -> Iterator[process.Running]:
+    """A worker of the scheduler at ``address``; it may not have joined yet."""
+    options = ["--nthreads", "1", "--resources", "convert=1", "--local-directory", str(folder)]
+    with process.running([_DASK, "worker", address, *options], env=_environment(variables)) as worker:
+        yield worker
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {**process.MINIMAL_ENVIRONMENT, "PYTHONPATH": str(ROOT), **variables}
