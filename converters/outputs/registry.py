@@ -79,16 +79,6 @@ class RegistryOutput:
         """The pullable reference of a manifest: ``host/name@sha256:…``."""
         return f"{self._registry}/{self._name}@{digest}"
 
-    def check(self) -> None:
-        """Find out whether a push would be let in: open an upload and cancel it.
-
-        Raises:
-            OutputError: what the registry refuses, in its own words.
-            OutputUnavailableError: it does not answer, or is busy.
-        """
-        with self.upload():
-            pass
-
     def close(self) -> None:
         """End connections."""
         self._client.close()
