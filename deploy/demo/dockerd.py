@@ -33,6 +33,8 @@ class Engine:
     """A running Docker Engine behind a unix socket."""
 
     def __init__(self, socket: Path) -> None:
+        self.home = socket.parent
+        """The folder of everything that is its own."""
         self.socket = socket
         self.client = docker.DockerClient(base_url=f"unix://{socket}", version="auto", timeout=120)
 
@@ -83,9 +85,10 @@ def running(*insecure_registries: str) -> Iterator[Engine]:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-engine-")))
         try:
             bridge, network = stack.enter_context(_bridge())
-            child = stack.enter_context(
-                process.running(_command(home, bridge, network, insecure_registries), patience=_STOP_SECONDS)
-            )
+            # There containerd writes its stacks; the engine asks for them when it is slow to answer.
+            environment = {**process.MINIMAL_ENVIRONMENT, "TMPDIR": str(home)}
+            command = _command(home, bridge, network, insecure_registries)
+            child = stack.enter_context(process.running(command, env=environment, patience=_STOP_SECONDS))
             socket = home / "docker.sock"
             service.wait_until(child, socket.exists, _START_SECONDS)
             engine = Engine(socket)

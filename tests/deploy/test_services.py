@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -40,10 +41,28 @@ def test_an_engine_runs_an_image_and_leaves_no_process(engine: dockerd.Engine, t
         httpx.get(url, trust_env=False, timeout=1.0)
 
 
+def test_an_engine_keeps_its_files_to_itself(engine: dockerd.Engine) -> None:
+    (containerd,) = (
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if (words := _words(process)) and words[0] == "containerd" and str(engine.home) in " ".join(words)
+    )
+    os.kill(containerd, signal.SIGUSR1)  # as the engine does of one that is slow to answer
+    until(lambda: list(engine.home.glob("containerd.*.stacks.log")))
+
+
 def test_an_engine_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(dockerd.EngineUnavailableError, match="needs root"), dockerd.running():
         pass
+
+
+def _words(process: Path) -> list[str]:
+    """Command line of a process by its folder in /proc; nothing when it has ended."""
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _answers(url: str) -> bool:
