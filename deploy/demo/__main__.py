@@ -54,6 +54,9 @@ def main() -> int:
     except ConvertError as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("make demo: interrupted; what it started has ended", file=sys.stderr)
+        return 130
 
 
 def start(stack: ExitStack) -> Services:
@@ -107,6 +110,10 @@ def show(services: Services) -> bool:
     for compose in sorted(OUTPUT.rglob("*.compose.yaml")):
         print(f"    compose file    {compose}")
     print("    your vCenter    README.md, “Against your vCenter”; begin with orchestrate check")
+    print(
+        "\nThe demo's registry ends now, and its images with it: here the compose files are only to be read."
+    )
+    print("After a run into a registry of yours, `docker compose -f FILE up` starts what they describe.")
     return True
 
 
