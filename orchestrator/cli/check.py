@@ -168,7 +168,7 @@ def summary(findings: Findings) -> str:
     """What the lines come to, in one."""
     counts, total = findings.counts, len(findings.lines)
     if counts[Grade.BLOCKING]:
-        return f"a run would not begin: see the {counts[Grade.BLOCKING]} of {total} lines marked NO"
+        return f"a run would not begin: see the lines marked NO ({counts[Grade.BLOCKING]} of {total})"
     if counts[Grade.WARNING]:
         return f"a run can begin, with {text.plural(counts[Grade.WARNING], 'warning')}"
     return "all is fine: a run can begin"

@@ -123,3 +123,12 @@ def test_what_is_skipped_is_not_tried(orchestrate: Orchestrate) -> None:
     assert "ESXi hosts" not in said.out and "127.0.0.1:9" not in said.out and "engine ext2fs" in said.out
     said = orchestrate("check", "--skip-check", "workers", "--scheduler", "tcp://127.0.0.1:9")
     assert said.status == ExitCode.OK, said.out
+
+
+def test_a_run_refuses_to_begin_with_the_same_words(orchestrate: Orchestrate, simulator: Simulator) -> None:
+    checked, ran = orchestrate("check"), orchestrate()
+    assert checked.status == ran.status == ExitCode.SOME_FAILED
+    reasons = "; ".join(f"{host}: Connection refused" for host in HOSTS)
+    words = f"2 of 2 out of reach of the workers: {reasons}; 4 VMs there would be set aside"
+    assert words in checked.out and words in ran.err, checked.out + ran.err
+    assert simulator.count("CreateSnapshot_Task") == 0
