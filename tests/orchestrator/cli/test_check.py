@@ -126,7 +126,7 @@ def test_what_is_skipped_is_not_tried(orchestrate: Orchestrate) -> None:
 
 
 def test_a_run_refuses_to_begin_with_the_same_words(orchestrate: Orchestrate, simulator: Simulator) -> None:
-    checked, ran = orchestrate("check"), orchestrate()
+    checked, ran = orchestrate("check", "--format", "json"), orchestrate()
     assert checked.status == ran.status == ExitCode.SOME_FAILED
     reasons = "; ".join(f"{host}: Connection refused" for host in HOSTS)
     words = f"2 of 2 out of reach of the workers: {reasons}; 4 VMs there would be set aside"
