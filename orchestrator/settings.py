@@ -67,6 +67,7 @@ class Engine(StrEnum):
     """What can read a file system, fastest first."""
 
     EXT2FS = "ext2fs"
+    XFS = "xfs"
     UML = "uml"
     GUESTFS = "guestfs"
 

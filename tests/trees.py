@@ -33,18 +33,26 @@ AFTER_2038 = 2**33 * 10**9 + 123_456_789
 """Nanoseconds; needs the extra bits of an ext4 inode."""
 
 
-def fill(root: Path, *, large_inodes: bool = True, many: int = 12_000, largest_attribute: int = 800) -> None:
+def fill(
+    root: Path,
+    *,
+    large_inodes: bool = True,
+    many: int = 12_000,
+    largest_attribute: int = 800,
+    largest_device: tuple[int, int] = (4095, 1_048_575),
+) -> None:
     """Fill the empty file system mounted at ``root``.
 
     ``large_inodes``: inodes have room for nanoseconds and years after 2038.
     ``many``: entries of one directory.
     ``largest_attribute``: bytes of the largest extended attribute that the file system takes.
+    ``largest_device``: the largest major and minor number that it takes.
     """
     base = os.fsencode(root)
     _names(base)
     _sizes(base)
     _links(base)
-    _special_files(base)
+    _special_files(base, largest_device)
     _attributes(base, largest_attribute)
     _crowd(base + b"/crowd", many)
     _deep(base)
@@ -142,11 +150,11 @@ def _links(base: bytes) -> None:
     os.link(folder + b"/one", base + b"/links-elsewhere/three")
 
 
-def _special_files(base: bytes) -> None:
+def _special_files(base: bytes, largest_device: tuple[int, int]) -> None:
     folder = base + b"/special"
     os.mkdir(folder, 0o1777)
     os.chmod(folder, 0o3777)
-    for major, minor in ((1, 3), (255, 255), (0, 0), (8, 256), (256, 1), (4095, 1_048_575)):
+    for major, minor in ((1, 3), (255, 255), (0, 0), (8, 256), (256, 1), largest_device):
         name = b"/%d:%d" % (major, minor)
         os.mknod(folder + name + b"c", 0o640 | stat.S_IFCHR, os.makedev(major, minor))
         os.mknod(folder + name + b"b", 0o604 | stat.S_IFBLK, os.makedev(major, minor))

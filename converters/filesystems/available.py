@@ -26,8 +26,8 @@ def require(engine: Engine, scratch: Path) -> None:
         ConvertError: it is missing, or may not run.
     """
     match engine:
-        case Engine.EXT2FS:
-            library.load()
+        case Engine.EXT2FS | Engine.XFS:
+            library.load()  # of which XFS takes the checksum
         case Engine.UML:
             _boot(scratch)
         case Engine.GUESTFS:

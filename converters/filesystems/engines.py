@@ -10,18 +10,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-EXT = ("ext2", "ext3", "ext4")
-"""What the reader in process reads, in blkid(8)'s words."""
-
 
 class Engine(StrEnum):
     """How a volume is read."""
 
     EXT2FS = "ext2fs"
-    """In process."""
+    """ext2, ext3 and ext4 in process."""
+    XFS = "xfs"
+    """XFS in process."""
     UML = "uml"
     """In process, over what user-mode Linux recovered."""
     GUESTFS = "guestfs"
+
+
+IN_PROCESS = {"ext2": Engine.EXT2FS, "ext3": Engine.EXT2FS, "ext4": Engine.EXT2FS, "xfs": Engine.XFS}
+"""File systems read in process, in blkid(8)'s words, and the engine that reads each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ def next_engine(need: Need, allowed: Collection[Engine], failed: Mapping[Engine,
         failed: what was tried on this volume already, and how it ended.
     """
     passed: list[tuple[Engine, str]] = []
-    for engine in (Engine.UML if need.dirty else Engine.EXT2FS, Engine.GUESTFS):
+    # What has no reader in process is told as the oldest one's: "it reads …, not …".
+    reader = IN_PROCESS.get(need.type, Engine.EXT2FS)
+    for engine in (Engine.UML if need.dirty else reader, Engine.GUESTFS):
         reason = failed.get(engine) or _objection(engine, need, allowed)
         if not reason:
             return Decision(engine, tuple(passed))
@@ -67,8 +72,9 @@ def _objection(engine: Engine, need: Need, allowed: Collection[Engine]) -> str:
         return ""
     if not need.on_disk:
         return "only libguestfs sees it"
-    if need.type not in EXT:
-        return f"it reads ext2, ext3 and ext4, not {need.type or 'unknown content'}"
-    if Engine.EXT2FS not in allowed:
-        return "the reader for what it recovers, ext2fs, is switched off"
+    reader = IN_PROCESS.get(need.type)
+    if reader is None:
+        return f"{', '.join(IN_PROCESS)} are read in process, not {need.type or 'unknown content'}"
+    if reader not in allowed:
+        return f"the reader for what it recovers, {reader}, is switched off"
     return ""

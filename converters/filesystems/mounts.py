@@ -10,7 +10,7 @@ from converters.disks import DiskSource
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.access import read_bytes, resolve
 from converters.filesystems.base import Kind
-from converters.filesystems.engines import EXT, Engine
+from converters.filesystems.engines import IN_PROCESS, Engine
 from converters.filesystems.fstab import Line, parse
 from converters.filesystems.opener import Place, VolumeOpener, describe
 from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
@@ -125,7 +125,7 @@ class _Assembly:
             self._tree.note(f"{line.target} is not read: {line.source} is on none of the disks.")
             return
         kind = place.content.type
-        if line.target.split("/")[1] in ("boot", "efi") and kind not in EXT:
+        if line.target.split("/")[1] in ("boot", "efi") and kind not in IN_PROCESS:
             self._tree.note(f"{line.target} ({describe(place)}, {kind}) is not read: images leave it out.")
             return
         folder = resolve(self._tree, line.target.encode("utf-8", "surrogateescape"))

@@ -14,12 +14,13 @@ from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
 from converters.filesystems.base import Filesystem
-from converters.filesystems.engines import EXT, Decision, Engine, Need, next_engine
+from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, next_engine
 from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
 from converters.filesystems.uml import Recovered, RecoveryError, copy_volume, recover
 from converters.filesystems.walked import WalkedFilesystem
+from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
 from converters.volumes.base import Volume
@@ -36,7 +37,7 @@ class Opened:
 
     filesystem: Filesystem
     engine: str
-    """``ext2fs``, ``uml+ext2fs`` or ``guestfs``."""
+    """``ext2fs``, ``xfs``, ``guestfs``; after ``uml+`` what read a recovered one."""
     recovered: bool
     """Whether its journal was replayed."""
 
@@ -117,30 +118,32 @@ class VolumeOpener:
         type = place.content.type
         if isinstance(place, ApplianceDevice):
             return Need(type, on_disk=False), {}
-        if type not in EXT:
+        if type not in IN_PROCESS:
             return Need(type), {}
         try:
-            with ExtFilesystem(self.disks[place.disk], place.start, place.size) as filesystem:
+            with _in_process(self.disks[place.disk], place) as filesystem:
                 if filesystem.has_errors:
                     self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
                 return Need(type, dirty=filesystem.needs_recovery), {}
         except (FilesystemError, UnsupportedError) as error:
-            return Need(type), {Engine.EXT2FS: str(error)}
+            return Need(type), {IN_PROCESS[type]: str(error)}
 
     def _open_by(self, engine: Engine, place: Place, options: str, need: Need) -> Opened:
         match engine, place:
-            case Engine.EXT2FS, Volume():
-                return Opened(self._read_ext(self.disks[place.disk], place), "ext2fs", recovered=False)
+            case ((Engine.EXT2FS | Engine.XFS), Volume()):
+                return Opened(self._read(self.disks[place.disk], place), str(engine), recovered=False)
             case Engine.UML, Volume():
-                return Opened(self._read_ext(self._recover(place), place), "uml+ext2fs", recovered=True)
+                reader = f"{engine}+{IN_PROCESS[need.type]}"
+                return Opened(self._read(self._recover(place), place), reader, recovered=True)
             case _:
                 device = self.appliance.device(place) if isinstance(place, Volume) else place.name
                 filesystem = GuestfsFilesystem(self.appliance, device, options)
                 return Opened(filesystem, "guestfs", recovered=need.dirty)
 
-    def _read_ext(self, disk: Disk, volume: Volume) -> Filesystem:
-        """A reader that has seen the whole tree once: some seconds a million files."""
-        filesystem = self._stack.enter_context(ExtFilesystem(disk, volume.start, volume.size))
+    def _read(self, disk: Disk, volume: Volume) -> Filesystem:
+        """A reader in process that has seen the whole tree once: some seconds a million files."""
+        filesystem = _in_process(disk, volume)
+        self._stack.callback(filesystem.close)
         if filesystem.needs_recovery:
             raise RecoveryError("the journal still asks to be replayed")
         return WalkedFilesystem(filesystem)
@@ -185,6 +188,12 @@ class VolumeOpener:
         disk = open_disk(source)
         stack.callback(disk.close)
         return disk
+
+
+def _in_process(disk: Disk, volume: Volume) -> ExtFilesystem | XfsFilesystem:
+    if IN_PROCESS[volume.content.type] is Engine.XFS:
+        return XfsFilesystem(disk, volume.start, volume.size)
+    return ExtFilesystem(disk, volume.start, volume.size)
 
 
 def describe(place: Place) -> str:

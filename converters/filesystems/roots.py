@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.access import read_bytes
 from converters.filesystems.base import Filesystem, Kind
-from converters.filesystems.engines import EXT
+from converters.filesystems.engines import IN_PROCESS
 from converters.filesystems.fstab import parse
 from converters.filesystems.opener import Place, VolumeOpener, describe
 from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes
@@ -93,8 +93,8 @@ class _Search:
 
     def groups(self) -> Iterator[list[Place]]:
         """Where a root can be: first what is read in process, last what takes an appliance to find."""
-        yield [volume for volume in self._volumes if volume.content.type in EXT]
-        yield [volume for volume in self._volumes if volume.content.type in {*LINUX} - {*EXT}]
+        yield [volume for volume in self._volumes if volume.content.type in IN_PROCESS]
+        yield [volume for volume in self._volumes if volume.content.type in {*LINUX} - {*IN_PROCESS}]
         kinds = {volume.content.type for volume in self._volumes}
         if self._opener.uses_appliance and not kinds.isdisjoint((*ASSEMBLED, "btrfs")):
             try:

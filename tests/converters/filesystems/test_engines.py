@@ -19,15 +19,20 @@ def test_clean_ext_is_read_in_process(type: str) -> None:
     assert _chosen(Need(type)) == (Engine.EXT2FS, [])
 
 
-def test_dirty_ext_is_recovered_first() -> None:
-    assert _chosen(Need("ext4", dirty=True)) == (Engine.UML, [])
+def test_clean_xfs_is_read_in_process() -> None:
+    assert _chosen(Need("xfs")) == (Engine.XFS, [])
+
+
+@pytest.mark.parametrize("type", ["ext4", "xfs"])
+def test_dirty_file_system_is_recovered_first(type: str) -> None:
+    assert _chosen(Need(type, dirty=True)) == (Engine.UML, [])
 
 
 @pytest.mark.parametrize(
     ("need", "reason"),
     [
-        (Need("xfs"), "ext2fs: it reads ext2, ext3 and ext4, not xfs"),
-        (Need(""), "ext2fs: it reads ext2, ext3 and ext4, not unknown content"),
+        (Need("btrfs"), "ext2fs: ext2, ext3, ext4, xfs are read in process, not btrfs"),
+        (Need(""), "ext2fs: ext2, ext3, ext4, xfs are read in process, not unknown content"),
         (Need("ext4", on_disk=False), "ext2fs: only libguestfs sees it"),
     ],
 )
@@ -52,6 +57,10 @@ def test_engine_switched_off_is_passed_over() -> None:
         Engine.GUESTFS,
         ["uml: the reader for what it recovers, ext2fs, is switched off"],
     )
+    assert _chosen(Need("xfs", dirty=True), (Engine.EXT2FS, Engine.UML, Engine.GUESTFS)) == (
+        Engine.GUESTFS,
+        ["uml: the reader for what it recovers, xfs, is switched off"],
+    )
     assert _chosen(Need("ext4"), (Engine.GUESTFS,)) == (Engine.GUESTFS, ["ext2fs: it is switched off"])
 
 
@@ -63,7 +72,7 @@ def test_dirty_file_system_is_never_read_as_it_lies() -> None:
 
 
 def test_nothing_left() -> None:
-    assert _chosen(Need("xfs"), guestfs="does not mount") == (
+    assert _chosen(Need("jfs"), guestfs="does not mount") == (
         None,
-        ["ext2fs: it reads ext2, ext3 and ext4, not xfs", "guestfs: does not mount"],
+        ["ext2fs: ext2, ext3, ext4, xfs are read in process, not jfs", "guestfs: does not mount"],
     )
