@@ -116,7 +116,7 @@ class Database:
     def _translated(self, error: SQLAlchemyError) -> LedgerError:
         said = _words(error)
         if is_passing(error):
-            message = f"the ledger {self.shown} does not take or give anything: {said}"
+            message = f"the ledger {self.shown} is away: {said}"
             return LedgerAwayError(message, "make room on its disk, or see that its database runs")
         hint = "see --ledger"
         if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.errors.InsufficientPrivilege):

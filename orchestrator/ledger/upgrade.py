@@ -31,17 +31,27 @@ def upgrade(connection: Connection, shown: str, revision: str = "head") -> None:
         ):  # another may be at it, and there may be much to do
             connection.execute(text(f"SET LOCAL {limit} = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - {*revisions()}
     if unknown:
         raise LedgerError(
             f"the ledger {shown} was written by a newer version (schema {', '.join(sorted(unknown))})",
             "use that version, or another ledger with --ledger",
         )
+    config = _config()
+    config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def revisions() -> tuple[str, ...]:
+    """The schema's versions that this program knows, oldest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(reversed([script.revision for script in scripts]))
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def identity(connection: Connection) -> str:

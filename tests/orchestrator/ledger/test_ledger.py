@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.fleet.states import Failure, Job, JobState, Stage
-from orchestrator.ledger import EnlistedVm, ImageRecord, Ledger, LedgerError, RunLedger, default_location
+from orchestrator.ledger import EnlistedVm, ImageRecord, Ledger, LedgerError, RunLedger
 from orchestrator.vsphere.values import SnapshotRef
 from tests.orchestrator.ledger.conftest import Place
 
@@ -31,13 +31,6 @@ def test_writes_are_on_disk_when_they_return(file: Place) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
-
-
-def test_the_default_location_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_location() == tmp_path / "orchestrate" / "ledger.sqlite"
-    monkeypatch.setenv("XDG_STATE_HOME", "relative")
-    assert default_location().is_relative_to(Path.home())
 
 
 def test_only_the_current_attempt_of_a_publishing_job_may_publish(run: RunLedger) -> None:
