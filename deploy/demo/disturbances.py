@@ -11,7 +11,8 @@ class Rule:
 
     method: str
     stage: str = "call"
-    """``call``: the call itself; ``task``: the task it starts; ``reply``: it works, its answer is lost."""
+    """``call``: the call itself; ``task``: the task it starts; ``after``: that task, when its work is done;
+    ``reply``: it works, its answer is lost."""
     object: str = ""
     """Moref or name of the object or its VM; empty: any."""
     fault: str = ""
@@ -21,6 +22,8 @@ class Rule:
     delay_ms: int = 0
     """Milliseconds that call or task waits first."""
     quiesced_only: bool = False
+    unmerged: bool = False
+    """After the task the VM's disks need consolidation."""
     skip: int = 0
     """How many matching calls pass first."""
     count: int = 0

@@ -85,6 +85,9 @@ func (vc *vcenter) redirect(ctx *simulator.Context, method *simulator.Method) ty
 // names are what a rule may call the object of a call: its moref, its name, and its VM's.
 func (vc *vcenter) names(ref types.ManagedObjectReference) []string {
 	names := []string{ref.Value}
+	if lease := vc.leases.find(ref); lease != nil { // it is known in its session alone
+		return append(names, lease.vmName)
+	}
 	switch o := vc.ctx.Map.Get(ref).(type) {
 	case *simulator.VirtualMachineSnapshot:
 		names = append(names, vc.names(o.Vm)...)

@@ -71,6 +71,7 @@ func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine
 	}
 	ctx.Session.Put(lease)
 	info.Lease = lease.Self
+	rule, _ := vc.rules.take("task", call, vc.names(vm.Self))
 
 	vc.leases.mutex.Lock()
 	if vc.leases.open == nil {
@@ -78,7 +79,6 @@ func (vc *vcenter) newLease(ctx *simulator.Context, vm *simulator.VirtualMachine
 	}
 	vc.leases.open[lease.token] = lease
 	vc.leases.Made++
-	rule, _ := vc.rules.take("task", call, vc.names(vm.Self))
 	opening := seconds(settings.LeaseInitialize) + time.Duration(rule.DelayMS)*time.Millisecond
 	lease.timer = time.AfterFunc(opening+lease.timeout, lease.expire)
 	vc.leases.mutex.Unlock()

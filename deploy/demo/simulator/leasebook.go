@@ -47,6 +47,18 @@ func (b *leaseBook) all() []*HttpNfcLease {
 	return leases
 }
 
+// find gives the open lease with this reference; nil when there is none.
+func (b *leaseBook) find(ref types.ManagedObjectReference) *HttpNfcLease {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	for _, lease := range b.open {
+		if lease.Self == ref {
+			return lease
+		}
+	}
+	return nil
+}
+
 // endAll ends every lease, and the downloads under it.
 func (b *leaseBook) endAll() {
 	for _, lease := range b.all() {

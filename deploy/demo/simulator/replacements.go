@@ -74,7 +74,16 @@ func (r *replacements) startTask(ctx *simulator.Context, vm *simulator.VirtualMa
 		turn, _ := r.busy.LoadOrStore(vm.Self, new(sync.Mutex))
 		turn.(*sync.Mutex).Lock()
 		defer turn.(*sync.Mutex).Unlock()
-		return work()
+		result, fault := work()
+		if rule, ok := r.vc.rules.take("after", method, names); ok {
+			if rule.Unmerged {
+				r.vc.setConsolidationNeeded(vm, true)
+			}
+			if rule.Fault != "" {
+				return nil, newFault(rule.Fault, vm.Self)
+			}
+		}
+		return result, fault
 	})
 	ref := task.Run(ctx)
 	r.vc.tasks.add(ref)

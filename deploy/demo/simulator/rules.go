@@ -11,7 +11,8 @@ import (
 
 // Rule makes calls fail, wait or get lost.
 type Rule struct {
-	// Stage is "call" for the call itself, "task" for the task it starts, "reply" for the answer to it.
+	// Stage is "call" for the call itself, "task" for the task it starts, "after" for that task when its work is
+	// done, "reply" for the answer to the call.
 	Stage  string `json:"stage"`
 	Method string `json:"method"` // as in the API: CreateSnapshot_Task
 	Object string `json:"object"` // moref or name of the object or of its VM; empty: any
@@ -20,6 +21,7 @@ type Rule struct {
 	// DelayMS is how long call or task waits first, in milliseconds; a cancelled task waits no longer.
 	DelayMS      int64 `json:"delay_ms"`
 	QuiescedOnly bool  `json:"quiesced_only"` // for snapshots: only those that ask for it
+	Unmerged     bool  `json:"unmerged"`      // after: the VM's disks need consolidation
 	Skip         int   `json:"skip"`          // how many matching calls pass first
 	Count        int   `json:"count"`         // how many are hit; 0: all
 }
@@ -30,8 +32,8 @@ type ruleBook struct {
 }
 
 func (b *ruleBook) add(rule Rule) error {
-	if !slices.Contains([]string{"call", "task", "reply"}, rule.Stage) {
-		return fmt.Errorf("stage %q is none of call, task, reply", rule.Stage)
+	if !slices.Contains([]string{"call", "task", "after", "reply"}, rule.Stage) {
+		return fmt.Errorf("stage %q is none of call, task, after, reply", rule.Stage)
 	}
 	if rule.Stage != "call" && replaced[rule.Method] == "" {
 		return fmt.Errorf("stage %s is not possible for %s", rule.Stage, rule.Method)
