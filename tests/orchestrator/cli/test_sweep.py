@@ -1,0 +1,50 @@
+"""What ``orchestrate sweep`` says of what it removes and of what it cannot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.demo.simulator import Rule, Simulator
+from orchestrator.errors import ExitCode
+from orchestrator.ledger import Ledger
+from orchestrator.vsphere.client import VCenter
+from orchestrator.vsphere.marker import Marker
+from orchestrator.vsphere.settings import VCenterSettings
+from orchestrator.vsphere.values import QuiescePolicy
+from tests.orchestrator.cli.conftest import Orchestrate
+
+
+@pytest.fixture
+def leftover(simulator: Simulator, environment: Mapping[str, str]) -> Iterator[str]:
+    """The name of a snapshot that a dead run of this ledger left on the VM ``big``."""
+    with Ledger(environment["ORCHESTRATE_LEDGER"]) as ledger:
+        marker = Marker(ledger.id, "dead-run", "job-1", time.time() + 3600)
+    settings = VCenterSettings.parse(
+        simulator.url,
+        simulator.username,
+        SecretStr(simulator.password),
+        ca_file=str(simulator.ca_file),
+    )
+    with VCenter(settings) as vcenter:
+        (vm,) = (vm for vm in vcenter.inventory("DC0").vms if vm.name == "big")
+        yield vcenter.create_snapshot(vm.moref, marker, QuiescePolicy.NEVER).name
+
+
+def test_what_stays_is_told_with_what_a_person_can_do(
+    orchestrate: Orchestrate, simulator: Simulator, leftover: str
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="GenericVmConfigFault"))
+    refused = orchestrate("sweep")
+    assert refused.status == ExitCode.SOME_FAILED
+    assert "0 snapshots removed, 1 could not be, 0 left alone" in refused.out
+    assert "still there: " in refused.out and "Manage Snapshots" in refused.out
+    assert "orchestrate sweep" not in refused.out + refused.err, "that is what was just done"
+    simulator.reset()
+    swept = orchestrate("sweep")
+    assert swept.status == ExitCode.OK
+    assert "1 snapshot removed, 0 could not be, 0 left alone" in swept.out
+    assert leftover in swept.out
