@@ -34,6 +34,10 @@ class SlowSnapshotError(SnapshotError):
     retryable = True
 
 
+class SlowGuestError(SnapshotError):
+    """The guest's file systems were not frozen in time, or its scripts did not end; nothing was made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """Which snapshot is to be made, of what."""
@@ -53,7 +57,11 @@ class Order:
 
 
 def make(order: Order, quiesced: bool) -> Any:
-    """The new snapshot, as a managed object. Raises vCenter's fault, or ``SlowSnapshotError``."""
+    """The new snapshot, as a managed object.
+
+    Raises vCenter's fault, ``SlowGuestError`` when it was quiesced and had to be cancelled, or
+    ``SlowSnapshotError``.
+    """
     try:
         task = _begin(order, quiesced)
         return tasks.wait(order.session, task, order.limits.making_seconds)
@@ -101,10 +109,7 @@ def _begin(order: Order, quiesced: bool) -> Any:
 
 
 def _cancelled(order: Order, task: Any, quiesced: bool) -> Any:
-    """End the making of a snapshot that takes too long; the snapshot, if it was faster.
-
-    Raises vCenter's fault: that a quiesced one was cancelled is the guest's doing, and the caller's to judge.
-    """
+    """End the making of a snapshot that takes too long; the snapshot, if it was faster."""
     minutes = order.limits.making_seconds / 60
     log.warning("the snapshot of %s takes more than %.0f minutes: it is cancelled", order.name, minutes)
     try:
@@ -120,7 +125,7 @@ def _cancelled(order: Order, task: Any, quiesced: bool) -> Any:
         ) from error
     except vmodl.fault.RequestCanceled as fault:
         if quiesced:
-            raise
+            raise SlowGuestError(f"the guest took more than {minutes:.0f} minutes") from fault
         message = f"snapshot of {order.name}: it was not made within {minutes:.0f} minutes, and was cancelled"
         raise SlowSnapshotError(message, "see how busy its ESXi host and datastores are") from fault
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from orchestrator.errors import QuiesceError
 from orchestrator.vsphere import inventory
@@ -16,9 +16,7 @@ _FAULTS = (
     vim.fault.ApplicationQuiesceFault,
     vim.fault.FilesystemQuiesceFault,
     vim.fault.ToolsUnavailable,
-    # The guest's scripts took longer than they may.
     vim.fault.Timedout,
-    vmodl.fault.RequestCanceled,
 )
 
 

@@ -157,9 +157,17 @@ def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
         retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError, ConnectError)),
         stop=lasts_too_long,
         wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
-        before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
+        before_sleep=_say,
         reraise=True,
     )(action)
+
+
+def _say(state: tenacity.RetryCallState) -> None:
+    failed = state.outcome.exception() if state.outcome else None
+    if isinstance(failed, Exception):
+        log.warning(
+            "a snapshot's removal is tried again in %.0f s: %s", state.upcoming_sleep, describe(failed)
+        )
 
 
 def _limit(failed: BaseException | None) -> float:

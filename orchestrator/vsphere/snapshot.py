@@ -100,14 +100,18 @@ def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[A
     """The new snapshot; with a note when the guest could not be quiesced after all."""
     try:
         return making.make(order, quiesced), ""
+    except making.SlowGuestError as error:
+        cause: Exception = error
+        why = error.message
     except vmodl.MethodFault as fault:
         if not (quiesced and quiesce.failed(fault)):
             if isinstance(fault, (*BUSY, *holders.HELD, *holders.AWAY)):
                 raise holders.busy(fault, f"snapshot of {order.name}") from fault
             raise SnapshotError(f"snapshot of {order.name}: {describe(fault)}") from fault
+        cause = fault
         why = describe(fault)
-        if policy is QuiescePolicy.REQUIRE:
-            raise quiesce.refused(order.name, why) from fault
+    if policy is QuiescePolicy.REQUIRE:
+        raise quiesce.refused(order.name, why) from cause
     log.warning("%s cannot be quiesced, so its snapshot is crash-consistent: %s", order.name, why)
     # A host may say that it failed, and have made it.
     made = making.present(order) or _make(order, policy, False)[0]

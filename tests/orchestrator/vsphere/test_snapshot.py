@@ -13,14 +13,14 @@ from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import (
     GoneError,
     QuiesceError,
-    RemovalError,
     SnapshotError,
     SnapshotRefusedError,
     VCenterBusyError,
     VCenterError,
 )
-from orchestrator.vsphere import removal, snapshot, tasks
+from orchestrator.vsphere import devices, making, removal, snapshot
 from orchestrator.vsphere.marker import Marker, parse_marker
+from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.rules import SnapshotLimits
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import QuiescePolicy, Refusal, SnapshotRef
@@ -36,6 +36,12 @@ def taken(session: Session, moref: Moref, marker: Marker) -> Iterator[SnapshotRe
     found = snapshot.create(session, moref("web/1"), marker, PREFER)
     yield found
     removal.remove(session, found, FAST)
+
+
+@pytest.fixture
+def quick() -> SnapshotLimits:
+    """A snapshot has a third of a second to be made."""
+    return SnapshotLimits(quiesce_minutes=0, slack_seconds=0.3)
 
 
 def names(simulator: Simulator, vm: str) -> list[str]:
@@ -67,30 +73,6 @@ def test_another_run_makes_its_own(
     assert other.moref != taken.moref
     removal.remove(session, other, FAST)
     assert [found.moref for found in simulator.snapshots() if found.name == taken.name] == [taken.moref]
-
-
-def test_removal_leaves_the_users_snapshots_before_and_after(
-    session: Session, moref: Moref, marker: Marker, simulator: Simulator
-) -> None:
-    vm = session.managed(vim.VirtualMachine, moref("twin"))
-    ours = snapshot.create(session, vm._moId, marker, PREFER)
-    tasks.wait(session, vm.CreateSnapshot_Task("later", "by a person", False, False))
-    done = removal.remove(session, ours, FAST)
-    assert not done.already_gone
-    assert names(simulator, "twin") == ["later"]
-    assert removal.remove(session, ours, FAST).already_gone
-
-
-def test_a_snapshot_that_is_not_ours_is_never_removed(
-    session: Session, taken: SnapshotRef, simulator: Simulator
-) -> None:
-    theirs = next(found for found in simulator.snapshots() if found.name == "before upgrade")
-    bare = SnapshotRef(taken.vm, theirs.moref, theirs.name, theirs.description, 0.0)
-    with pytest.raises(RemovalError, match="is not ours"):
-        removal.remove(session, bare, FAST)
-    # A reference that names another's snapshot by moref, with our words: the words decide.
-    removal.remove(session, replace(taken, moref=theirs.moref), FAST)
-    assert names(simulator, "web/1") == ["before upgrade"]
 
 
 @pytest.mark.parametrize(
@@ -196,72 +178,6 @@ def test_a_snapshot_whose_answer_was_lost_is_found(
     removal.remove(session, made, FAST)
 
 
-def test_a_session_that_ends_while_tasks_run(
-    session: Session, moref: Moref, marker: Marker, simulator: Simulator
-) -> None:
-    for method in ("CreateSnapshot_Task", "RemoveSnapshot_Task"):
-        simulator.inject(Rule(method, stage="task", delay_ms=600))
-    enders = [threading.Timer(delay, simulator.end_sessions) for delay in (0.3, 0.9)]
-    for ender in enders:
-        ender.start()
-    made = snapshot.create(session, moref("pinned"), marker, PREFER)
-    done = removal.remove(session, made, FAST)
-    for ender in enders:
-        ender.join()
-    assert done.seconds >= 0.6
-    assert names(simulator, "pinned") == []
-
-
-@pytest.mark.parametrize("stage", ["call", "task"])
-def test_a_removal_waits_for_what_holds_the_vm(
-    session: Session, taken: SnapshotRef, simulator: Simulator, stage: str
-) -> None:
-    simulator.inject(Rule("RemoveSnapshot_Task", stage=stage, fault="TaskInProgress", count=3))
-    assert not removal.remove(session, taken, FAST).already_gone
-    assert simulator.count("RemoveSnapshot_Task") == 4
-    assert names(simulator, "web/1") == ["before upgrade"]
-
-
-def test_a_removal_whose_answer_was_lost(session: Session, taken: SnapshotRef, simulator: Simulator) -> None:
-    simulator.inject(Rule("RemoveSnapshot_Task", stage="reply", drop=True, count=1))
-    removal.remove(session, taken, FAST)
-    assert names(simulator, "web/1") == ["before upgrade"]
-
-
-def test_a_removal_that_fails_says_what_to_do(
-    session: Session, taken: SnapshotRef, simulator: Simulator
-) -> None:
-    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="GenericVmConfigFault"))
-    with pytest.raises(
-        RemovalError, match="orchestrate-job-1 of web/1 is not removed: GenericVmConfigFault"
-    ) as caught:
-        removal.remove(session, taken, FAST)
-    assert "Manage Snapshots" in caught.value.hint
-    assert caught.value.retryable
-    simulator.reset()
-
-
-def test_disks_that_need_consolidation_get_it(
-    session: Session, taken: SnapshotRef, simulator: Simulator
-) -> None:
-    simulator.set_consolidation_needed("web/1")
-    simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="FileLocked", count=2))
-    assert removal.remove(session, taken, FAST).consolidated
-    assert not next(vm for vm in simulator.vms() if vm.name == "web/1").consolidation_needed
-
-
-def test_consolidation_that_fails_is_told_apart(
-    session: Session, taken: SnapshotRef, simulator: Simulator
-) -> None:
-    simulator.set_consolidation_needed("web/1")
-    simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="NoDiskSpace", count=1))
-    with pytest.raises(
-        RemovalError, match="is removed, and the VM's disks still need consolidation: NoDiskSpace"
-    ):
-        removal.remove(session, taken, FAST)
-    assert removal.remove(session, taken, FAST).consolidated
-
-
 def test_own_snapshots_are_found_in_bulk(
     session: Session, taken: SnapshotRef, moref: Moref, marker: Marker, simulator: Simulator
 ) -> None:
@@ -272,3 +188,104 @@ def test_own_snapshots_are_found_in_bulk(
     assert snapshot.own(session, "DC0") == (taken,)
     assert snapshot.own(session, "Big") == (other,)
     removal.remove(session, other, FAST)
+
+
+def files(session: Session, vm: str) -> list[str]:
+    """The files that a VM writes its disks to."""
+    row = one(session, session.managed(vim.VirtualMachine, vm), ("config.hardware.device",))
+    assert row is not None
+    return [disk.file for disk in devices.disks(row.get("config.hardware.device"))]
+
+
+def test_the_vm_writes_elsewhere_while_its_snapshot_is_there(
+    session: Session, moref: Moref, marker: Marker
+) -> None:
+    before = files(session, moref("pinned"))
+    made = snapshot.create(session, moref("pinned"), marker, PREFER)
+    assert files(session, moref("pinned")) == [name.replace(".vmdk", "-000001.vmdk") for name in before]
+    removal.remove(session, made, FAST)
+    assert files(session, moref("pinned")) == before
+
+
+def test_a_snapshot_that_does_not_hold_the_disks_is_told_and_goes(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.change(delta_disks=False)
+    with pytest.raises(SnapshotError, match=r"of pinned is of no use: the VM goes on to write to disk-\S+"):
+        snapshot.create(session, moref("pinned"), marker, PREFER)
+    assert not removal.withdraw(session, moref("pinned"), marker, FAST, settle=0).already_gone
+    assert names(simulator, "pinned") == []
+
+
+def test_a_guest_whose_scripts_take_too_long_gets_a_second_snapshot_without_them(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator, quick: SnapshotLimits
+) -> None:
+    slow = Rule("CreateSnapshotEx_Task", stage="task", delay_ms=20_000, quiesced_only=True)
+    simulator.inject(slow)
+    made = snapshot.create(session, moref("pinned"), marker, PREFER, quick)
+    assert (made.quiesced, made.note) == (False, "crash-consistent: the guest took more than 0 minutes")
+    removal.remove(session, made, FAST)
+    with pytest.raises(QuiesceError, match="pinned cannot be quiesced: the guest took more than 0"):
+        snapshot.create(session, moref("pinned"), marker, QuiescePolicy.REQUIRE, quick)
+    assert names(simulator, "pinned") == []
+
+
+def test_a_hosts_own_time_limit_counts_as_the_guests(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", fault="Timedout", quiesced_only=True))
+    made = snapshot.create(session, moref("pinned"), marker, PREFER)
+    removal.remove(session, made, FAST)
+    assert made.note.startswith("crash-consistent: Timedout")
+
+
+def test_a_host_that_takes_too_long_is_tried_again(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator, quick: SnapshotLimits
+) -> None:
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", delay_ms=20_000, count=1))
+    with pytest.raises(making.SlowSnapshotError, match="not made within 0 minutes") as caught:
+        snapshot.create(session, moref("off"), marker, PREFER, quick)
+    assert caught.value.retryable
+    assert removal.withdraw(session, moref("off"), marker, FAST, settle=0).already_gone
+
+
+def test_a_snapshot_that_is_faster_than_its_cancellation_is_used(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator, quick: SnapshotLimits
+) -> None:
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", delay_ms=800))
+    simulator.inject(Rule("CancelTask", fault="NotSupported"))
+    made = snapshot.create(session, moref("off"), marker, PREFER, quick)
+    removal.remove(session, made, FAST)
+    assert simulator.count("CreateSnapshot_Task") == 1
+
+
+def test_a_snapshot_that_appears_after_its_vm_was_given_up_is_removed(
+    session: Session,
+    moref: Moref,
+    marker: Marker,
+    simulator: Simulator,
+    quick: SnapshotLimits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(making, "CANCEL_SECONDS", 0.1)
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", delay_ms=1200))
+    simulator.inject(Rule("CancelTask", fault="NotSupported"))
+    with pytest.raises(making.SlowSnapshotError, match="still being made") as caught:
+        snapshot.create(session, moref("off"), marker, PREFER, quick)
+    assert "task-" in caught.value.hint
+    assert names(simulator, "off") == []
+    assert not removal.withdraw(session, moref("off"), marker, FAST, settle=0).already_gone
+    assert names(simulator, "off") == []
+
+
+def test_a_snapshot_that_is_made_while_vcenter_restarts_is_used(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", delay_ms=1500))
+    restart = threading.Timer(0.3, simulator.restart, (0.5,))
+    restart.start()
+    made = snapshot.create(session, moref("pinned"), marker, PREFER)
+    restart.join()
+    assert simulator.count("CreateSnapshot_Task") == 1
+    removal.remove(session, made, FAST)
+    assert names(simulator, "pinned") == []

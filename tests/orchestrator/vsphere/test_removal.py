@@ -1,0 +1,191 @@
+"""Our snapshots go, whatever vCenter does meanwhile, and no others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from pyVmomi import vim
+
+from deploy.demo.simulator import Rule, Simulator
+from orchestrator.errors import RemovalError
+from orchestrator.vsphere import removal, snapshot, tasks
+from orchestrator.vsphere.marker import Marker, format_marker
+from orchestrator.vsphere.session import Session
+from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
+
+Moref = Callable[[str], str]
+PREFER = QuiescePolicy.PREFER
+FAST = 0.02
+
+
+@pytest.fixture
+def taken(session: Session, moref: Moref, marker: Marker) -> Iterator[SnapshotRef]:
+    """A snapshot of ours on a VM that has one of a user, too."""
+    found = snapshot.create(session, moref("web/1"), marker, PREFER)
+    yield found
+    removal.remove(session, found, FAST)
+
+
+def names(simulator: Simulator, vm: str) -> list[str]:
+    return [found.name for found in simulator.snapshots() if found.vm == vm]
+
+
+def test_removal_leaves_the_users_snapshots_before_and_after(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    vm = session.managed(vim.VirtualMachine, moref("twin"))
+    ours = snapshot.create(session, vm._moId, marker, PREFER)
+    tasks.wait(session, vm.CreateSnapshot_Task("later", "by a person", False, False))
+    done = removal.remove(session, ours, FAST)
+    assert not done.already_gone
+    assert names(simulator, "twin") == ["later"]
+    assert removal.remove(session, ours, FAST).already_gone
+
+
+def test_a_snapshot_that_is_not_ours_is_never_removed(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    theirs = next(found for found in simulator.snapshots() if found.name == "before upgrade")
+    bare = SnapshotRef(taken.vm, theirs.moref, theirs.name, theirs.description, 0.0)
+    with pytest.raises(RemovalError, match="is not ours"):
+        removal.remove(session, bare, FAST)
+    # A reference that names another's snapshot by moref, with our words: the words decide.
+    removal.remove(session, replace(taken, moref=theirs.moref), FAST)
+    assert names(simulator, "web/1") == ["before upgrade"]
+
+
+def test_a_session_that_ends_while_tasks_run(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    for method in ("CreateSnapshot_Task", "RemoveSnapshot_Task"):
+        simulator.inject(Rule(method, stage="task", delay_ms=600))
+    enders = [threading.Timer(delay, simulator.end_sessions) for delay in (0.3, 0.9)]
+    for ender in enders:
+        ender.start()
+    made = snapshot.create(session, moref("pinned"), marker, PREFER)
+    done = removal.remove(session, made, FAST)
+    for ender in enders:
+        ender.join()
+    assert done.seconds >= 0.6
+    assert names(simulator, "pinned") == []
+
+
+@pytest.mark.parametrize("stage", ["call", "task"])
+def test_a_removal_waits_for_what_holds_the_vm(
+    session: Session, taken: SnapshotRef, simulator: Simulator, stage: str
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage=stage, fault="TaskInProgress", count=3))
+    assert not removal.remove(session, taken, FAST).already_gone
+    assert simulator.count("RemoveSnapshot_Task") == 4
+    assert names(simulator, "web/1") == ["before upgrade"]
+
+
+def test_a_removal_whose_answer_was_lost(session: Session, taken: SnapshotRef, simulator: Simulator) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="reply", drop=True, count=1))
+    removal.remove(session, taken, FAST)
+    assert names(simulator, "web/1") == ["before upgrade"]
+
+
+def test_a_removal_that_fails_says_what_to_do(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="GenericVmConfigFault"))
+    with pytest.raises(
+        RemovalError, match="orchestrate-job-1 of web/1 is not removed: GenericVmConfigFault"
+    ) as caught:
+        removal.remove(session, taken, FAST)
+    assert "Manage Snapshots" in caught.value.hint
+    assert caught.value.retryable
+    simulator.reset()
+
+
+def test_disks_that_need_consolidation_get_it(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.set_consolidation_needed("web/1")
+    simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="FileLocked", count=2))
+    assert removal.remove(session, taken, FAST).consolidated
+    assert not next(vm for vm in simulator.vms() if vm.name == "web/1").consolidation_needed
+
+
+def test_consolidation_that_fails_is_told_apart(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.set_consolidation_needed("web/1")
+    simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="NoDiskSpace", count=1))
+    with pytest.raises(
+        RemovalError, match="is removed, and the VM's disks still need consolidation: NoDiskSpace"
+    ):
+        removal.remove(session, taken, FAST)
+    assert removal.remove(session, taken, FAST).consolidated
+
+
+def test_a_refusal_says_where_the_snapshot_stands_and_what_to_do(
+    session: Session, taken: SnapshotRef, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="FileLocked"))
+    monkeypatch.setattr(removal, "REFUSED_SECONDS", 0.2)
+    later = session.current_time() + 2 * 3600
+    monkeypatch.setattr(session, "current_time", lambda: later)
+    with pytest.raises(RemovalError) as caught:
+        removal.remove(session, taken, FAST)
+    simulator.reset()
+    assert simulator.count("RemoveSnapshot_Task") > 2
+    assert f"{taken.name} of web/1 is not removed: FileLocked" in caught.value.message
+    assert caught.value.message.endswith("; it has been open for 2.0 hours on datastore-0")
+    assert f"on the VM web/1 ({taken.vm}): Snapshots > Manage Snapshots > {taken.name}" in caught.value.hint
+    assert f"govc snapshot.remove -vm VirtualMachine:{taken.vm} {taken.name}" in caught.value.hint
+
+
+def test_a_snapshot_that_somebody_renamed_stays(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    vm = session.managed(vim.VirtualMachine, moref("toolless"))
+    kept = tasks.wait(session, vm.CreateSnapshot_Task("keep this", format_marker(marker), False, False))
+    reference = SnapshotRef(vm._moId, kept._moId, marker.name, format_marker(marker), 0.0, vm_name="toolless")
+    with pytest.raises(RemovalError, match="was renamed to 'keep this': it stays") as caught:
+        removal.remove(session, reference, FAST)
+    assert not caught.value.retryable
+    assert names(simulator, "toolless") == ["keep this"]
+    tasks.wait(session, kept.RemoveSnapshot_Task(False, True))
+
+
+def test_a_removal_outlives_a_vcenter_that_restarts(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=1500, count=1))
+    restart = threading.Timer(0.3, simulator.restart, (0.5,))
+    restart.start()
+    removal.remove(session, taken, FAST)
+    restart.join()
+    assert names(simulator, "web/1") == ["before upgrade"]
+
+
+def test_a_removal_that_others_began_is_seen_to_its_end(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.occupy("pinned", "removeSnapshot", seconds=1)
+    begun = time.monotonic()
+    gone = SnapshotRef(moref("pinned"), "snapshot-0", marker.name, format_marker(marker), 0.0)
+    assert removal.remove(session, gone, FAST).already_gone
+    assert time.monotonic() - begun >= 0.8
+
+
+def test_patience_ends_a_wait_for_others_but_no_removal(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", fault="TaskInProgress"))
+    with pytest.raises(RemovalError, match="is not removed: TaskInProgress"):
+        removal.remove(session, taken, FAST, patience=0.3)
+    simulator.reset()
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=700))
+    assert removal.remove(session, taken, FAST, patience=0.1).seconds >= 0.7
+
+
+def test_a_vm_that_was_deleted_has_no_snapshot_of_ours(session: Session, marker: Marker) -> None:
+    gone = SnapshotRef("vm-999999", "snapshot-0", marker.name, format_marker(marker), 0.0)
+    assert removal.remove(session, gone, FAST).already_gone
