@@ -26,6 +26,8 @@ class Timing:
     """After this long without one, a run is suspected."""
     watch: float = 35.0
     """A suspected run that lets this pass, two heartbeats, is dead: a clock that was set makes none so."""
+    answer: float = 5.0
+    """A database that takes longer for a write is not waited for any more, until it has caught up."""
     patience: float = 120.0
     """How long a run waits for a database that is away; well below ``silent``."""
 

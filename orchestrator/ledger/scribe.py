@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Write = Callable[[Connection], object]
-_ANSWER_SECONDS = 5.0
-"""A database that takes longer for a write is not waited for any more, until it has caught up."""
+_AT_ONCE = 500
+"""Writes in one transaction: after a long absence there may be many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Scribe:
         with self._changed:
             first = self._told[0].since if self._told else time.monotonic()
             silent = time.monotonic() - first
-            if self._lost is None and silent > self._timing.patience + _ANSWER_SECONDS:
+            if self._lost is None and silent > self._timing.patience + self._timing.answer:
                 return self._unanswered(silent)
             return self._lost
 
@@ -76,7 +77,7 @@ class Scribe:
         with self._changed:
             number = self._put(write)
             if not self._away:
-                self._changed.wait_for(lambda: self._away or self._is_written(number), _ANSWER_SECONDS)
+                self._changed.wait_for(lambda: self._away or self._is_written(number), self._timing.answer)
                 self._away = self._away or not self._is_written(number)
 
     def require(self, work: Callable[[Connection], T]) -> T:
@@ -105,14 +106,16 @@ class Scribe:
             number = self._put(last)
             self._over = True
             self._changed.notify_all()
-            patience = _ANSWER_SECONDS if self._hopeless() else self._timing.patience + _ANSWER_SECONDS
+            patience = (
+                self._timing.answer if self._hopeless() else self._timing.patience + self._timing.answer
+            )
             written = self._changed.wait_for(
                 lambda: self._is_written(number) or self._ended, patience
             ) and self._is_written(number)
             if not written:
                 self._lost = self._lost or self._unanswered(patience)
                 log.error("the ledger lacks the end of the run %s: %s", self._run, self._lost)
-        self._thread.join(_ANSWER_SECONDS)
+        self._thread.join(self._timing.answer)
         return written
 
     def _put(self, write: Write) -> int:
@@ -173,7 +176,7 @@ class Scribe:
 
     def _write_and_beat(self, connection: Connection) -> int:
         with self._changed:
-            told = tuple(self._told)
+            told = tuple(islice(self._told, _AT_ONCE))
         for one in told:
             one.write(connection)
         self._closed = not (runs.beat(connection, self._run, self._database.now(connection)) or self._over)
