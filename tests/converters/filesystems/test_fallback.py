@@ -1,4 +1,4 @@
-"""A guest that needs libguestfs for all: logical volumes, XFS, and a journal without user-mode Linux."""
+"""A guest that needs libguestfs for all: logical volumes, btrfs, and journals without user-mode Linux."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _logical_volumes(path: Path) -> Path:
 class Reading:
     """Settings of an opening."""
 
-    engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
+    engines: tuple[str, ...] = ("ext2fs", "xfs", "uml", "guestfs")
     root: str = ""
 
 
@@ -148,25 +148,22 @@ def test_volumes_are_mounted_by_every_name(guest: Guest) -> None:
         ("/srv", "disk 1 partition 2", "xfs", "guestfs"),
         ("/home", "disk 1 partition 3", "btrfs", "guestfs"),
     ]
-    assert [point.recovered for point in guest.tree.mounts] == [False, False, True, False, False]
+    assert [point.recovered for point in guest.tree.mounts] == [False, False, True, True, False]
     assert guest.tree.notes == ("/gone is not read: /dev/mapper/vg--a-gone is on none of the disks.",)
 
 
 def test_each_step_down_is_told_and_logged(guest: Guest) -> None:
+    missing = "the program `linux.uml-of-nobody` is not installed (install it or add it to PATH)"
+    other = "ext2, ext3, ext4, xfs are read in process, not btrfs"
     assert {*guest.tree.step_downs} == {
         StepDown("/dev/vg-a/root-1", "ext2fs", "guestfs", "only libguestfs sees it"),
         StepDown("/dev/vg-a/data", "ext2fs", "guestfs", "only libguestfs sees it"),
-        StepDown(
-            "disk 1 partition 1",
-            "uml",
-            "guestfs",
-            "the program `linux.uml-of-nobody` is not installed (install it or add it to PATH)",
-        ),
-        StepDown("disk 1 partition 2", "ext2fs", "guestfs", "it reads ext2, ext3 and ext4, not xfs"),
+        StepDown("disk 1 partition 1", "uml", "guestfs", missing),
+        StepDown("disk 1 partition 2", "uml", "guestfs", missing),
         StepDown("btrfsvol:/dev/sdb3/@home", "ext2fs", "guestfs", "only libguestfs sees it"),
-        StepDown("disk 1 partition 3", "ext2fs", "guestfs", "it reads ext2, ext3 and ext4, not btrfs"),
+        StepDown("disk 1 partition 3", "ext2fs", "guestfs", other),
     }
-    assert "disk 1 partition 2: guestfs instead of ext2fs: it reads ext2, ext3 and ext4, not xfs" in guest.log
+    assert f"disk 1 partition 3: guestfs instead of ext2fs: {other}" in guest.log
 
 
 def test_tree_is_the_kernels(guest: Guest, tmp_path: Path) -> None:
@@ -190,5 +187,7 @@ def test_tree_is_the_kernels(guest: Guest, tmp_path: Path) -> None:
 
 
 def test_logical_volumes_without_libguestfs(guest: Guest, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match=r"disk 0 partition 1: LVM2_member .*allow the engine guestfs"):
+    with pytest.raises(
+        UnsupportedError, match=r"disk 0 partition 1 holds LVM2_member .*allow the engine guestfs"
+    ):
         open_guest([RawFile(str(guest.disks[0]))], tmp_path, Reading(("ext2fs", "uml")))
