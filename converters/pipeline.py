@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from converters import absent
 from converters.guest.facts import GuestFacts
 from converters.image.config import (
     CONFIG_MEDIA_TYPE,
@@ -45,6 +47,7 @@ def convert(
     began = time.monotonic()
     inspection = reader.inspect()
     plan = plan_image(inspection.guest, request.machine, labels(request, inspection.guest))
+    plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
     inspected = time.monotonic()
     layer = compress_layer(
         reader.tar(plan.directories),

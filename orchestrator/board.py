@@ -142,7 +142,8 @@ class Board:
                 if value.note:
                     tracker.noted(value.note)
             case Lease():
-                tracker.leased(sum(disk.file_size for disk in value.disks))
+                absent = {disk.key for disk in self._planned[job].left_out}
+                tracker.leased(sum(disk.file_size for disk in value.disks if disk.device not in absent))
             case Converted():
                 tracker.converted(_conversion(value))
                 for step in value.inspection.step_downs:

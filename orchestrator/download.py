@@ -18,13 +18,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from converters.disks.base import DiskSource
+from converters.disks.base import AbsentDisk, DiskSource
 from converters.disks.nfc import StreamDecoder
 from converters.errors import StreamError
-from orchestrator.vsphere.values import LeaseDisk
+from orchestrator.vsphere.values import DiskDevice, LeaseDisk
 from orchestrator.work import Work
 
 _CONNECT_SECONDS = 30.0
+_PLACEHOLDER = 1 << 20
+"""Bytes of the file in the place of a disk that is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class DownloadOrder:
     trust: Trust = Trust()
     idle_seconds: float = 300.0
     """Without a byte, until a stream counts as dead."""
+    absent: tuple[DiskDevice, ...] = ()
+    """Disks of the lease that are not fetched: a small empty file stands in the place of each."""
     streams: int = 4
     """Disks downloaded at one time."""
 
@@ -60,7 +64,7 @@ class Downloaded:
 
 
 def download(order: DownloadOrder, work: Work) -> Downloaded:
-    """Bring all disks of a lease to the attempt's scratch folder.
+    """Bring the disks of a lease to the attempt's scratch folder, but for those that are left out.
 
     Raises:
         StreamError: refused, cut, silent for too long, damaged, or not from the pinned host; may pass.
@@ -70,9 +74,12 @@ def download(order: DownloadOrder, work: Work) -> Downloaded:
     """
     received = _Received(work, len(order.disks))
     failed = threading.Event()
+    absent = {device.key: device for device in order.absent}
     with ThreadPoolExecutor(max(1, order.streams), thread_name_prefix="download") as pool:
         running = [
-            pool.submit(_one, disk, index, order, work, received, failed)
+            pool.submit(_absent, left_out, index, work)
+            if (left_out := absent.get(disk.device)) is not None
+            else pool.submit(_one, disk, index, order, work, received, failed)
             for index, disk in enumerate(order.disks)
         ]
         try:
@@ -126,6 +133,14 @@ def _one(
     finally:
         os.close(descriptor)
     return result.source(str(path)), result.bytes_written
+
+
+def _absent(device: DiskDevice, index: int, work: Work) -> tuple[DiskSource, int]:
+    path = work.scratch / f"disk-{index}.absent"
+    with path.open("wb") as file:
+        file.truncate(_PLACEHOLDER)
+    name = f"{device.label or f'disk {index}'} {device.file}".strip()
+    return AbsentDisk(str(path), name, device.capacity), 0
 
 
 def _stream(disk: LeaseDisk, order: DownloadOrder) -> Iterator[bytes]:

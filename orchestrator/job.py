@@ -207,7 +207,12 @@ class VmJob:
                 self.converted = value
 
     def _download_order(self) -> DownloadOrder:
-        return DownloadOrder(_have(self.lease).disks, self.settings.trust, self.settings.idle_seconds)
+        return DownloadOrder(
+            _have(self.lease).disks,
+            self.settings.trust,
+            self.settings.idle_seconds,
+            absent=self.planned.left_out,
+        )
 
     def _convert_order(self) -> ConvertOrder:
         vm = self.planned.vm

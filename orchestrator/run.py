@@ -50,6 +50,8 @@ class RunConfig:
     job: JobSettings = field(default_factory=JobSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     patience: Patience = field(default_factory=Patience)
+    largest_data_disk: int | None = None
+    """Bytes of the largest data disk that is downloaded; None: all are."""
     datastore_free: float = 0.1
     """Part of a datastore that must be free while snapshots are open on it."""
     skip_check: frozenset[Check] = frozenset()
@@ -59,7 +61,10 @@ class RunConfig:
     def settings(self) -> str:
         """Fingerprint of what shapes an image."""
         reading = self.job.reading
-        return settings_fingerprint(self.registry, self.job.tags, reading.root, reading.keep, reading.clean)
+        limits = () if self.largest_data_disk is None else (self.largest_data_disk,)
+        return settings_fingerprint(
+            self.registry, self.job.tags, reading.root, reading.keep, reading.clean, *limits
+        )
 
 
 class Run:
@@ -143,7 +148,8 @@ class Run:
 
     def _survey(self, inventory: Inventory, identity: str) -> Survey:
         config = self._config
-        wanted = Wanted(config.registry, config.selection, config.settings, config.refresh)
+        largest = config.largest_data_disk
+        wanted = Wanted(config.registry, config.selection, config.settings, config.refresh, largest)
         surveyed = survey(self._vcenter, inventory, identity, self._ledger, wanted)
         self._board.plan(surveyed.planned)
         for note in surveyed.notes:

@@ -174,6 +174,14 @@ class Settings(BaseModel):
         frozenset({Verb.RUN}),
         "Convert also what was converted before and is unchanged.",
     )
+    largest_data_disk: float | None = _setting(
+        None,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "GiB of the largest data disk to put into an image; larger ones are left out, to be attached as "
+        "volumes, and 0 leaves out all but the first disk. Default: every disk is converted.",
+        ge=0,
+    )
     quiesce: QuiescePolicy = _setting(
         QuiescePolicy.PREFER,
         Section.SELECTION,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from converters.disks import AbsentDisk
 from converters.errors import ConvertError
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
@@ -45,7 +46,17 @@ def convert_stage(order: ConvertOrder, work: Work) -> Converted:
             return convert(order.request, reader, output, report)
     except ConvertError as error:
         work.keep = error.retryable  # the disks are here: another try needs no second download
+        error.hint = _hint(error, order.request)
         raise
+
+
+def _hint(error: ConvertError, request: Request) -> str:
+    """What to do about a failure; that a disk was left out may be why there is one."""
+    names = [disk.name for disk in request.disks if isinstance(disk, AbsentDisk)]
+    if not names or error.retryable:
+        return error.hint
+    left_out = f"{', '.join(names)} was left out; --largest-data-disk says from which size on"
+    return f"{error.hint}; {left_out}" if error.hint else left_out
 
 
 def download_stage(order: DownloadOrder, work: Work) -> Downloaded:

@@ -34,6 +34,8 @@ class Wanted:
     settings: str
     """Fingerprint of the settings that shape an image."""
     refresh: bool = False
+    largest_data_disk: int | None = None
+    """Bytes; None: all data disks are downloaded."""
 
 
 def survey(
@@ -66,6 +68,7 @@ def survey(
             wanted.settings,
             last,
             wanted.refresh,
+            wanted.largest_data_disk,
         )
         for verdict in verdicts(vcenter, selected)
     )

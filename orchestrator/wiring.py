@@ -21,6 +21,7 @@ from orchestrator.vsphere.rules import SnapshotLimits
 from orchestrator.vsphere.settings import VCenterSettings
 
 HOUR = 3600.0
+GIB = 1 << 30
 
 
 def vcenter_settings(settings: Settings) -> VCenterSettings:
@@ -55,6 +56,12 @@ def open_ledger(settings: Settings) -> Ledger:
 def lease_limits(settings: Settings) -> LeaseLimits:
     """How long an export lease may be kept."""
     return LeaseLimits(total=settings.lease_hours * HOUR, idle=settings.stall_seconds)
+
+
+def data_disk_limit(settings: Settings) -> int | None:
+    """Bytes of the largest data disk that is downloaded; None: all are."""
+    largest = settings.largest_data_disk
+    return None if largest is None else int(largest * GIB)
 
 
 def snapshot_limits(settings: Settings) -> SnapshotLimits:

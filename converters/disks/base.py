@@ -46,5 +46,17 @@ class NbdSource:
     uri: str
 
 
-DiskSource = RawFile | ImageFile | NbdSource
+@dataclass(frozen=True, slots=True)
+class AbsentDisk:
+    """A disk of the guest that was left out; the others keep their numbers, as its fstab may count disks."""
+
+    path: str
+    """A small file of zeros that stands in its place."""
+    name: str
+    """What people call it."""
+    capacity: int
+    """Bytes of the disk itself."""
+
+
+DiskSource = RawFile | ImageFile | NbdSource | AbsentDisk
 """Where a disk can be read: hashable, picklable, opened late by ``converters.disks.open_disk``."""

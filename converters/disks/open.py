@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from converters.disks.base import Disk, DiskSource, ImageFile, NbdSource, RawFile
+from converters.disks.base import AbsentDisk, Disk, DiskSource, ImageFile, NbdSource, RawFile
 from converters.disks.raw import Extent, ExtentDisk, RawDisk, open_file, read_fully
 from converters.disks.references import open_reference
 from converters.disks.vmdk import (
@@ -32,7 +32,7 @@ def open_disk(source: DiskSource) -> Disk:
         UnsupportedError: nor is the library that talks to it.
     """
     match source:
-        case RawFile(path):
+        case RawFile(path) | AbsentDisk(path):
             return _open_raw(path)
         case ImageFile(path, "raw"):
             return _open_raw(path)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from converters.disks.base import DiskSource, ImageFile, NbdSource, RawFile
+from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, RawFile
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.guestfs_calls import Calls
 from converters.volumes.base import Content, Volume
@@ -186,7 +186,7 @@ def _start(sources: Sequence[DiskSource], scratch: Path, settings: list[str]) ->
 
 def _attach(handle: guestfs.GuestFS, source: DiskSource) -> None:
     match source:
-        case RawFile(path):
+        case RawFile(path) | AbsentDisk(path):
             handle.add_drive_opts(path, readonly=True, format="raw")
         case ImageFile(path, format):
             handle.add_drive_opts(path, readonly=True, format=format)

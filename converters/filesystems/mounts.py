@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from converters.disks import DiskSource
+from converters.disks import AbsentDisk, DiskSource
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.access import read_bytes, resolve
 from converters.filesystems.base import Kind
@@ -16,7 +16,7 @@ from converters.filesystems.opener import Place, VolumeOpener, describe
 from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
 from converters.filesystems.roots import find_root
 from converters.filesystems.tree import GuestTree
-from converters.guest.facts import MountPoint
+from converters.guest.facts import MountPoint, UnreadMount
 from converters.volumes import Volume, read_volumes
 
 FSTAB = b"etc/fstab"
@@ -49,9 +49,13 @@ def open_guest(sources: Sequence[DiskSource], scratch: Path, settings: Settings)
     """
     opener = VolumeOpener(sources, scratch, [Engine(name) for name in settings.engines])
     try:
-        tables = [read_volumes(disk, index) for index, disk in enumerate(opener.disks)]
-        notes = [f"Disk {index}: {note}" for index, table in enumerate(tables) for note in table.notes]
-        return _Assembly(opener, [volume for table in tables for volume in table.volumes]).tree(
+        tables = {
+            index: read_volumes(disk, index)
+            for index, disk in enumerate(opener.disks)
+            if not isinstance(sources[index], AbsentDisk)
+        }
+        notes = [f"Disk {index}: {note}" for index, table in tables.items() for note in table.notes]
+        return _Assembly(opener, [volume for table in tables.values() for volume in table.volumes]).tree(
             settings.root, notes
         )
     except BaseException:
@@ -122,6 +126,7 @@ class _Assembly:
         """Mount what one entry says; without it a note, where the guest would start without it too."""
         place = self._place(line, root)
         if place is None:
+            self._tree.unread.append(UnreadMount(line.target, line.source))
             self._tree.note(f"{line.target} is not read: {line.source} is on none of the disks.")
             return
         kind = place.content.type

@@ -8,7 +8,7 @@ from typing import Self
 
 from converters.filesystems.base import Entry, Filesystem, Kind
 from converters.filesystems.opener import VolumeOpener
-from converters.guest.facts import MountPoint, StepDown
+from converters.guest.facts import MountPoint, StepDown, UnreadMount
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class GuestTree:
         self._notes: list[str] = []
         self.swap_files: tuple[str, ...] = ()
         """Files of the guest that its fstab names as swap space."""
+        self.unread: list[UnreadMount] = []
+        """What its fstab mounts, and none of the disks holds."""
 
     def __enter__(self) -> Self:
         return self

@@ -120,6 +120,15 @@ class MountPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadMount:
+    """A volume that the guest mounts at boot, and that is on none of its disks that were read."""
+
+    path: str
+    source: str
+    """As its fstab names it: ``UUID=…``, ``/dev/sdb1``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What the reading process found before any file is converted."""
 
@@ -127,3 +136,4 @@ class Inspection:
     mounts: tuple[MountPoint, ...]
     step_downs: tuple[StepDown, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    unread: tuple[UnreadMount, ...] = ()

@@ -68,7 +68,8 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
     reading = assignment.reading
     with open_guest(assignment.disks, Path(assignment.scratch), reading) as tree:
         guest = inspect(tree)
-        send(writer, INSPECTION, Inspection(guest, tree.mounts, tree.step_downs, tree.notes))
+        found = Inspection(guest, tree.mounts, tree.step_downs, tree.notes, tuple(tree.unread))
+        send(writer, INSPECTION, found)
         try:
             order: Order = pickle.load(sys.stdin.buffer)
         except EOFError:  # the parent wanted to know the guest, and no more

@@ -33,6 +33,7 @@ from orchestrator.settings import LogFormat, Settings
 from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
+    data_disk_limit,
     lease_limits,
     open_ledger,
     reading,
@@ -120,6 +121,7 @@ def run_config(settings: Settings) -> RunConfig:
             snapshot_seconds=3 * settings.lease_hours * HOUR,
         ),
         cluster=cluster_settings(settings),
+        largest_data_disk=data_disk_limit(settings),
         datastore_free=snapshot_limits(settings).free_fraction,
         skip_check=frozenset(settings.skip_check),
         patience=Patience(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from orchestrator.fleet.admission import Candidate
 from orchestrator.fleet.assess import Verdict
 from orchestrator.fleet.identity import fingerprint
+from orchestrator.fleet.remarks import left_out, remarks
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import ImageView, JobView
-from orchestrator.vsphere.values import Inventory, Placement, VirtualMachine
+from orchestrator.vsphere.values import DiskDevice, Inventory, Placement, VirtualMachine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,15 @@ class PlannedVm:
     repository: str
     fingerprint: str
     state: JobState
-    """``QUEUED``: it is converted; ``DONE``: it was, and is unchanged; ``SKIPPED``: ``reason`` says why."""
+    """``QUEUED``: it is converted; ``DONE``: it was, and is unchanged; ``SKIPPED``: ``reason`` says why.
+
+    Of a queued one ``reason`` holds remarks.
+    """
     reason: str = ""
     remedy: str = ""
     image: ImageView | None = None
+    left_out: tuple[DiskDevice, ...] = ()
+    """Its disks that are not downloaded."""
 
     @property
     def converts(self) -> bool:
@@ -79,6 +85,7 @@ def plan_vm(
     settings: str,
     last: Callable[[str], DoneImage | None],
     refresh: bool,
+    largest: int | None = None,
 ) -> PlannedVm:
     """What is to be done about an assessed VM.
 
@@ -86,6 +93,7 @@ def plan_vm(
         settings: fingerprint of the settings that shape an image.
         last: the image published last for a job.
         refresh: convert also what is done and unchanged.
+        largest: bytes of the largest data disk that is downloaded; None: all are.
     """
     vm, mark = verdict.vm, fingerprint(verdict.vm)
     if not verdict.converts:
@@ -94,7 +102,9 @@ def plan_vm(
         )
     done = None if refresh else last(job)
     if done is None or (done.fingerprint, done.settings) != (mark, settings):
-        return PlannedVm(job, vm, repository, mark, JobState.QUEUED)
+        absent = left_out(vm.disks, largest)
+        said = "; ".join(remarks(vm, absent))
+        return PlannedVm(job, vm, repository, mark, JobState.QUEUED, reason=said, left_out=absent)
     return PlannedVm(
         job,
         vm,
@@ -113,7 +123,7 @@ def candidate(planned: PlannedVm, groups: Mapping[str, frozenset[str]]) -> Candi
     return Candidate(
         job=planned.job,
         host=vm.host.name if vm.host else "",
-        disks=len(vm.disks),
+        disks=len(vm.disks) - len(planned.left_out),
         datastores=vm.datastores,
         size=vm.used_bytes,
         groups=groups.get(vm.moref, frozenset()),

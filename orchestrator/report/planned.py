@@ -13,7 +13,7 @@ from orchestrator.fleet.view import JobView, RunView
 from orchestrator.report import text
 from orchestrator.report.live import outcome
 
-_COLUMNS = ("VM", "folder", "verdict", "disks", "used", "why not, and what to do")
+_COLUMNS = ("VM", "folder", "verdict", "disks", "used", "remarks, or why not, and what to do")
 _FIGURES = frozenset({"disks", "used"})
 _VERDICTS = {JobState.QUEUED: "convert", JobState.DONE: "done"}
 
@@ -54,5 +54,5 @@ def _cells(job: JobView) -> tuple[str, ...]:
         _VERDICTS.get(job.state, job.state.value),
         text.size(job.capacity_bytes),
         text.size(job.used_bytes),
-        "" if job.state is JobState.QUEUED else outcome(job),
+        outcome(job),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyVmomi import vim
@@ -42,7 +42,13 @@ def _disk(device: Any, shared_buses: set[int]) -> DiskDevice:
         mode=getattr(backing, "diskMode", None) or "persistent",
         physical_rdm=mode == "physicalMode" or raw_device,
         sharing=sharing == "sharingMultiWriter" or device.controllerKey in shared_buses,
+        parents=tuple(_parents(backing)),
     )
+
+
+def _parents(backing: Any) -> Iterator[str]:
+    while (backing := getattr(backing, "parent", None)) is not None:
+        yield backing.fileName or ""
 
 
 def places(devices: Sequence[Any]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from orchestrator.vsphere import devices, names
+from orchestrator.vsphere import devices, holders, names
 from orchestrator.vsphere.availability import availability
 from orchestrator.vsphere.properties import Row, below, inside, of, restarted, view
 from orchestrator.vsphere.session import Session
@@ -199,6 +199,7 @@ class Surroundings:
             ha=ha is not None and ha.enabled,
             used_bytes=get("summary.storage.committed", 0),
             snapshots=tuple(node.name for node in tree_nodes(get("snapshot"))),
+            backup=holders.backup(get("snapshot")),
             consolidation_needed=bool(get("runtime.consolidationNeeded")),
             fault_tolerance=get("runtime.faultToleranceState") not in NO_FT,
             managed_by=managed_by.extensionKey if managed_by else "",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.vsphere.backups import BackupSnapshot
+
 
 class QuiescePolicy(StrEnum):
     """Whether the guest's file systems are frozen around the snapshot."""
@@ -56,6 +58,8 @@ class DiskDevice:
     physical_rdm: bool = False
     sharing: bool = False
     """Multi-writer, or on a controller that shares its bus."""
+    parents: tuple[str, ...] = ()
+    """Files that hold what ``file`` does not, nearest first: one a snapshot, and more in a linked clone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class VirtualMachine:
     fault_tolerance: bool = False
     managed_by: str = ""
     """Extension key of the solution that owns the VM (``config.managedBy``)."""
+    backup: BackupSnapshot | None = None
+    """The newest snapshot that a backup product has on it."""
     annotation: str = ""
     networks: tuple[str, ...] = field(default=())
 

@@ -7,18 +7,19 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from converters.disks import RawFile
+from converters.disks import AbsentDisk, RawFile
 from converters.errors import StreamError
 from deploy.demo import certificates
 from deploy.demo.registry import free_port
 from orchestrator.download import DownloadOrder, Trust, download
 from orchestrator.failures import StoppedError
-from orchestrator.vsphere.values import LeaseDisk
+from orchestrator.vsphere.values import DiskDevice, LeaseDisk
 from orchestrator.work import Work
 
 MIB = 1 << 20
@@ -122,6 +123,19 @@ def test_a_disk_arrives_as_it_was_sent_with_its_holes(host: Host, work: Work) ->
     assert result.received == len(CONTENT)
     assert result.written <= len(CONTENT) - 3 * MIB
     assert Path(source.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_is_left_out_is_not_asked_for(host: Host, work: Work) -> None:
+    disks = [replace(host.disk(f"d{key}.vmdk"), device=key) for key in (2000, 2001, 2002)]
+    left_out = DiskDevice(2001, "Hard disk 2", 1 << 40, "[ds] vm/vm_1.vmdk", "persistent")
+    result = download(DownloadOrder(tuple(disks), absent=(left_out,)), work)
+    first, second, third = result.disks
+    assert isinstance(second, AbsentDisk)
+    assert (second.name, second.capacity) == ("Hard disk 2 [ds] vm/vm_1.vmdk", 1 << 40)
+    assert Path(second.path).stat().st_blocks == 0
+    assert isinstance(first, RawFile) and isinstance(third, RawFile)
+    assert sorted(path.rpartition("/")[2] for path in host.asked) == ["d2000.vmdk", "d2002.vmdk"]
+    assert result.received == 2 * len(CONTENT)
 
 
 def test_several_disks_keep_their_order_and_report_together(host: Host, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def simulator(new_simulator: StartSimulator) -> Simulator:
         Machine("deleted", host="esx-0", datastore="calm", power="poweredOff", disks=disk),
         Machine("renamed", host="esx-0", datastore="calm", disks=disk),
         Machine("crowded", host="esx-1", datastore="busy", disks=large),
+        Machine("with-data", host="esx-1", datastore="calm", disks=(*disk, Disk(capacity=2 * TIB))),
     )
     hosts = (Host("esx-0", 2000), Host("esx-1", 3000))
     stores = (Datastore("calm", TIB, TIB // 2), Datastore("busy", TIB, TIB // 2))
@@ -130,6 +131,7 @@ def test_a_run_among_others_loses_nothing_and_hurts_nobody(
 
     cluster = ClusterSettings(workers=2, memory="1GiB", scratch=str(place.scratch))
     changes: dict[str, Any] = {"rules": rules, "patience": patience, "cluster": cluster}
+    changes["selection"] = Selection(exclude=("with-data",))
     with prepared(place, **changes) as run, beside(run, others):
         view = run.execute()
     jobs = {job.vm: job for job in view.jobs}
@@ -150,7 +152,7 @@ def test_a_run_among_others_loses_nothing_and_hurts_nobody(
     assert simulator.snapshots() == []
     assert simulator.leases().open == ()
 
-    with prepared(place) as run:
+    with prepared(place, selection=Selection(include=("called*",))) as run:
         again = {job.vm: job for job in run.plan().jobs}
     assert again["called otherwise"].image == jobs["renamed"].image
     assert again["called otherwise"].state is JobState.DONE
@@ -165,3 +167,27 @@ def test_a_backup_that_never_ends_is_told(place: Place, simulator: Simulator) ->
     assert "so it was put off for" in job.error.message
     assert [one.name for one in simulator.snapshots()] == [VEEAM]
     assert simulator.count("RemoveSnapshot_Task") == simulator.count("CreateSnapshot_Task") == 0
+
+
+def test_a_large_data_disk_of_a_linked_clone_is_left_out(place: Place, simulator: Simulator) -> None:
+    simulator.link_clone("with-data", "[calm] golden/golden.vmdk")
+    simulator.disturb_downloads(Download(vm="with-data", rate=1 << 18))
+    sent: dict[str, int] = {}
+    limit = 100 << 30
+
+    def others(seen: Callable[[str], JobView]) -> None:
+        until(lambda: seen("with-data").received_bytes, PATIENCE)
+        (lease,) = simulator.leases().open
+        sent.update(lease.sent)
+        simulator.disturb_downloads()
+
+    selection = Selection(include=("with-data",))
+    with prepared(place, selection=selection, largest_data_disk=limit) as run, beside(run, others):
+        (job,) = run.execute().jobs
+    assert job.state is JobState.DONE, job.errors
+    assert sent.keys() == {"disk-0.vmdk"}
+    assert "(2048.0 GiB) is left out: attach its data" in job.reason
+    assert "is a linked clone of [calm] golden/golden.vmdk" in job.reason
+    assert job.conversion is not None
+    (said,) = [note for note in job.conversion.notes if "left out" in note]
+    assert "has to be attached as a volume" in said

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from converters.disks.base import DiskSource, ImageFile, RawFile
+from converters.disks.base import AbsentDisk, DiskSource, ImageFile, RawFile
 from converters.errors import FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.base import Entry, Kind
 from converters.filesystems.mounts import open_guest
 from converters.filesystems.tree import GuestTree
+from converters.guest.facts import UnreadMount
 from tests.converters.filesystems.journals import make_filesystem
 from tests.kernel import kernel_entries, kernel_hashes, mounted, needs_root, reader_hashes
 
@@ -226,6 +227,27 @@ def test_mbr_and_a_data_disk(tmp_path: Path) -> None:
         ]
         assert text(tree, b"real/files/payload") == b"data"
         assert tree.lookup(b"data/files/payload") is None
+
+
+def test_a_disk_that_was_left_out_keeps_its_place(tmp_path: Path) -> None:
+    """The disk after it is still the third, and what was on it is told."""
+    one, blank, three = tmp_path / "one.img", tmp_path / "blank", tmp_path / "three.img"
+    fstab = (
+        "/dev/sda1 / ext4 defaults 0 1\n/dev/sdb /srv ext4 defaults 0 2\n/dev/sdc1 /data ext4 defaults 0 2\n"
+    )
+    make_disk(one, [Part(16, "ext4", root_files(fstab, srv=None, data=None))], "dos")
+    blank.write_bytes(bytes(MIB))
+    make_disk(three, [Part(16, "ext4", {"payload": "data"})], "dos")
+    sources: list[DiskSource] = [
+        RawFile(str(one)),
+        AbsentDisk(str(blank), "Hard disk 2", 1 << 40),
+        RawFile(str(three)),
+    ]
+    with open_guest(sources, tmp_path, IN_PROCESS) as tree:
+        assert [point.path for point in tree.mounts] == ["/", "/data"]
+        assert text(tree, b"data/payload") == b"data"
+        assert tree.unread == [UnreadMount("/srv", "/dev/sdb")]
+        assert "/srv is not read: /dev/sdb is on none of the disks." in tree.notes
 
 
 def test_several_roots(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_line_a_vm_in_columns() -> None:
 
 def test_nothing_planned_is_a_header() -> None:
     assert list(planned.lines(replace(VIEW, jobs=()))) == [
-        "VM  folder  verdict  disks  used  why not, and what to do"
+        "VM  folder  verdict  disks  used  remarks, or why not, and what to do"
     ]
 
 

@@ -38,6 +38,13 @@ def test_a_flat_disk() -> None:
     assert found == DiskDevice(2000, "Hard disk 1", 1048576, "[ds] vm/vm.vmdk", "persistent")
 
 
+def test_a_chain_is_known_to_its_base() -> None:
+    base = Disk.FlatVer2BackingInfo(fileName="[ds] golden/golden.vmdk")
+    middle = Disk.FlatVer2BackingInfo(fileName="[ds] golden/golden-000001.vmdk", parent=base)
+    found = read(Disk.FlatVer2BackingInfo(fileName="[ds] vm/vm.vmdk", diskMode="persistent", parent=middle))
+    assert found.parents == ("[ds] golden/golden-000001.vmdk", "[ds] golden/golden.vmdk")
+
+
 def test_a_space_efficient_disk() -> None:
     found = read(Disk.SeSparseBackingInfo(fileName="[ds] vm/vm.vmdk", diskMode="independent_nonpersistent"))
     assert (found.mode, found.physical_rdm, found.sharing) == ("independent_nonpersistent", False, False)
