@@ -77,11 +77,15 @@ def _blocks(metadata: Metadata, inode: Inode) -> Iterator[bytes]:
     size = metadata.superblock.directory_block_size
     if inode.size % size or inode.size > _INDEX:
         raise FilesystemError(f"directory inode {inode.number} has the impossible size {inode.size}")
-    whole, expected = b"", 0
+    whole, expected, total = b"", 0, 0
     for offset, piece in metadata.pieces(inode, inode.data, inode.size):
         # Blocks without names are given back, so there may be holes between blocks, none within one.
         if offset != expected and (whole or offset % size):
             raise FilesystemError(f"directory inode {inode.number} has a hole within a block")
+        # A small disk could claim a directory of gigabytes by giving one block again and again.
+        total += len(piece)
+        if total > metadata.superblock.blocks * metadata.superblock.block_size:
+            raise FilesystemError(f"directory inode {inode.number} is larger than the file system")
         whole += piece
         expected = offset + len(piece)
         while len(whole) >= size:
