@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,6 +27,8 @@ from orchestrator.vsphere.values import CheckResult, Grade, VirtualMachine
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+"""Between two looks whether an answer is still wanted."""
 _AGAIN_SECONDS = 60.0
 """Between two tests of a worker that does not pass: what is wrong with it may be mended meanwhile."""
 
@@ -71,7 +73,6 @@ class Gate:
         self._out: frozenset[str] | None = None
         """Hosts that are given up; None: nobody has tried them yet."""
         self._wake = threading.Event()
-        self._asking: Future[RollCall] | None = None
         self._closed = False
 
     def heard(self, event: ClusterEvent) -> None:
@@ -90,12 +91,13 @@ class Gate:
             self._tell(event)
 
     @contextmanager
-    def open(self, cluster: Cluster) -> Iterator[None]:
+    def open(self, cluster: Cluster, unwanted: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Test the workers that are there, then, while the block runs, those that come.
 
+        The first test ends early when ``unwanted`` says that the run is to stop.
         Raises ``CheckError`` when there are workers and a run cannot begin with them.
         """
-        judged = self._test(cluster, only=None)
+        judged = self._test(cluster, None, unwanted)
         if judged is not None:
             _require(judged)
             self._decide(judged)
@@ -104,15 +106,9 @@ class Gate:
         try:
             yield
         finally:
-            self._close()
+            self._closed = True
+            self._wake.set()
             thread.join()
-
-    def _close(self) -> None:
-        self._closed = True
-        self._wake.set()
-        with self._lock:
-            if self._asking is not None:
-                self._asking.cancel()
 
     def _attend(self, cluster: Cluster) -> None:
         while True:
@@ -122,25 +118,19 @@ class Gate:
                 return
             with self._lock:
                 waiting = tuple(self._waiting)
-            if waiting and (judged := self._test(cluster, waiting)) is not None:
+            if waiting and (judged := self._test(cluster, waiting, lambda: self._closed)) is not None:
                 self._decide(judged)
 
-    def _test(self, cluster: Cluster, only: Iterable[str] | None) -> Judged | None:
-        """What comes of asking workers; None when there is none, or the scheduler does not answer."""
-        asked = None if only is None else frozenset(only)
-        asking = cluster.call_roll(probe, self._order, _ANSWER_SECONDS, asked)
-        with self._lock:
-            self._asking = asking
-        if self._closed:
-            asking.cancel()
+    def _test(
+        self, cluster: Cluster, only: Collection[str] | None, unwanted: Callable[[], bool]
+    ) -> Judged | None:
+        """What comes of asking workers; None when there is none, or nobody wants to know any more."""
         try:
-            roll = asking.result()
-        except CancelledError:
-            return None
+            roll = _answer(cluster.call_roll(probe, self._order, _ANSWER_SECONDS, only), unwanted)
         except (OSError, RuntimeError) as error:  # of a scheduler that is gone, the cluster tells
             log.warning("workers cannot be tested: %s", error)
             return None
-        return judge(roll, self._needs, self._out) if roll.workers else None
+        return judge(roll, self._needs, self._out) if roll is not None and roll.workers else None
 
     def _decide(self, judged: Judged) -> None:
         if judged.fit and self._out is None:
@@ -159,6 +149,15 @@ class Gate:
                     self._tell(Refused(f"worker {worker} gets no VM: {why}"))
         if not judged.fit and not judged.unfit:  # it is not the workers' own trouble
             self._tell(Refused("no worker gets a VM: " + _words(judged)[0]))
+
+
+def _answer(asking: Future[RollCall], unwanted: Callable[[], bool]) -> RollCall | None:
+    """The answer; None when it was not waited for."""
+    while not wait((asking,), _LOOK_SECONDS).done:
+        if unwanted():
+            asking.cancel()
+            return None
+    return asking.result()
 
 
 def _unreachable(host: str, why: str) -> Failure:

@@ -13,7 +13,7 @@ from orchestrator.cluster import Cluster, ClusterSettings, connect
 from orchestrator.errors import PrivilegeError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.fleet.identity import key_name, settings_fingerprint
-from orchestrator.fleet.machine import Fleet
+from orchestrator.fleet.machine import Fleet, Interrupted, Terminated
 from orchestrator.fleet.plan import PlannedVm, affinity_groups, candidate, placement
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import Mode, Rules
@@ -96,6 +96,8 @@ class Run:
         self._on_image = on_image
         self._leave = leave
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._stopping = False
+        """Whether somebody has asked to stop; the loop hears of it by an event."""
         self._board = Board(ledger.id, config.datacenter)
         self.view: Callable[[], RunView] = self._board.view
 
@@ -114,7 +116,7 @@ class Run:
         Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, a privilege
         missing, another run at work, no cluster, workers that cannot do it. Nothing is left behind then.
         """
-        with listening(self._events.put):
+        with listening(self._interrupted):
             identity = self._vcenter.about().instance_uuid
             inventory = self._vcenter.inventory(self._config.datacenter)
             run = self._ledger.begin_run(identity, inventory.datacenter_path)
@@ -138,6 +140,11 @@ class Run:
                 self._board.end(outcome)
                 run.end(outcome)
         return self.view()
+
+    def _interrupted(self, event: Interrupted | Terminated) -> None:
+        """In a signal handler."""
+        self._stopping = True
+        self._events.put(event)
 
     def _sweep(self, inventory: Inventory, run: RunLedger) -> Swept:
         """Remove what earlier runs left."""
@@ -188,7 +195,10 @@ class Run:
             thorough=False,
         )
         gate = Gate(order, vms, self._events.put)
-        with connect(config.cluster, control, gate.heard) as cluster, gate.open(cluster):
+        with (
+            connect(config.cluster, control, gate.heard) as cluster,
+            gate.open(cluster, lambda: self._stopping),
+        ):
             yield cluster
 
     def _convert(self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm]) -> str:

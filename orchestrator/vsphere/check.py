@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,9 @@ DATASTORE_PRIVILEGES = (
 HOST_PRIVILEGES = (
     Privilege("System.Read", "Read-only", "keep to a budget for each host, and test its reach", blocks=False),
 )
+CLUSTER_PRIVILEGES = (
+    Privilege("System.Read", "Read-only", "see which VMs must not be frozen together", blocks=False),
+)
 _SURROUNDINGS = {vim.VirtualMachine: ("runtime.host", "datastore")}
 
 
@@ -95,6 +98,7 @@ def privileges(session: Session, vms: Sequence[VirtualMachine]) -> tuple[CheckRe
         (VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, vim.VirtualMachine, "the VMs"),
         (DATASTORE_PRIVILEGES, stores, vim.Datastore, "their datastores"),
         (HOST_PRIVILEGES, hosts, vim.HostSystem, "their hosts"),
+        (CLUSTER_PRIVILEGES, _clusters(session, vms), vim.ClusterComputeResource, "their clusters"),
     )
     return tuple(result for asked in wanted for result in _told(session, *asked))
 
@@ -112,6 +116,15 @@ def _surroundings(session: Session, vms: Sequence[VirtualMachine]) -> tuple[dict
     hosts = {vm.host.moref: vm.host.name for vm in vms if vm.host is not None}
     unseen = {moref for _, found in rows for moref in found} - hosts.keys()
     return {moref: moref for moref in sorted(stores)}, hosts | {moref: moref for moref in sorted(unseen)}
+
+
+def _clusters(session: Session, vms: Iterable[VirtualMachine]) -> dict[str, str]:
+    """Morefs of the clusters of the VMs' hosts, as far as the account may read those."""
+    hosts = sorted({vm.host.moref for vm in vms if vm.host is not None})
+    objects = [session.managed(vim.HostSystem, moref) for moref in hosts]
+    parents = of(session, objects, {vim.HostSystem: ("parent",)}, lambda row: row.get("parent"))
+    found = {parent._moId for parent in parents if isinstance(parent, vim.ClusterComputeResource)}
+    return {moref: moref for moref in sorted(found)}
 
 
 def _trust(session: Session) -> CheckResult:

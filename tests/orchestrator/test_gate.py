@@ -251,6 +251,12 @@ def test_a_worker_that_does_not_pass_is_tested_again(monkeypatch: pytest.MonkeyP
         assert told.get(timeout=5) == WorkerJoined("w", 1)
 
 
+def test_whoever_interrupts_the_first_test_does_not_wait_for_it() -> None:
+    cluster, opened = Asked(), Gate(ORDER, VMS, lambda event: None)
+    with opened.open(cast(Cluster, cluster), unwanted=lambda: True):
+        assert cluster.asked.get(timeout=5).cancelled()
+
+
 def test_a_gate_that_closes_waits_for_no_answer() -> None:
     with gate() as (opened, cluster, _):
         opened.heard(WorkerJoined("w", 1))

@@ -260,8 +260,7 @@ def shared(free: int, **changes: object) -> dict[str, Space]:
     [
         ((1, 5, 3), 8, Grade.FINE),
         ((1, 5, 3), 7, Grade.WARNING),
-        ((9,), 8, Grade.BLOCKING),
-        ((9, 8), 8, Grade.WARNING),
+        ((9,), 8, Grade.WARNING),
         ((), 0, Grade.FINE),
     ],
 )

@@ -38,6 +38,7 @@ def test_all_is_well(vcenter: VCenter) -> None:
         "VApp.Export on the VMs",
         "System.Read on their datastores",
         "System.Read on their hosts",
+        "System.Read on their clusters",
         "datastore datastore-0",
     } <= found.keys()
     assert re.fullmatch(r"verified by its CA, valid for (29|30) more days", found["certificate"].detail)
@@ -58,7 +59,7 @@ def test_a_thousand_vms_are_asked_about_in_few_calls(vcenter: VCenter, simulator
     vms = vcenter.inventory("Big").vms
     simulator.forget_calls()
     assert all(result.ok for result in vcenter.check("Big", vms))
-    assert simulator.count("HasUserPrivilegeOnEntities") == 4, "datacenter, VMs, datastores, hosts"
+    assert simulator.count("HasUserPrivilegeOnEntities") == 5, "datacenter, VMs, and what is around them"
 
 
 def test_what_a_snapshot_needs_to_see_blocks_and_what_a_budget_needs_is_a_warning(

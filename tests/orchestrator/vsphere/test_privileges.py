@@ -22,6 +22,7 @@ def test_each_is_told_by_name(
         "VApp.Export on the VMs": True,
         "System.Read on their datastores": True,
         "System.Read on their hosts": True,
+        "System.Read on their clusters": True,
     }
 
 
