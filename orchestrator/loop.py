@@ -138,9 +138,9 @@ class Loop:
                 self._on_progress(job, attempt, counts)
             case SchedulerLost():
                 self.board.note(
-                    "the Dask scheduler is gone: what was begun is undone, the next run does the rest"
+                    "the Dask scheduler is gone, and its workers with it: "
+                    "their VMs are begun again as soon as there are workers"
                 )
-                self._feed(Terminated())
             case Refused(note):
                 self.board.note(note)
             case Moved(job, placement):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from distributed import Client, Future, KilledWorker
-from distributed.client import ClosedClientError
+from distributed import Future, KilledWorker
 
 from orchestrator.cluster import remote, roll
+from orchestrator.cluster.roster import Roster
+from orchestrator.cluster.seat import Seat, SeatLostError
 from orchestrator.cluster.values import (
     CONVERT,
     VCENTER,
@@ -23,76 +24,112 @@ from orchestrator.cluster.values import (
     SchedulerLost,
     WorkerStage,
 )
+from orchestrator.errors import ConnectError
 from orchestrator.failures import failure_of
 from orchestrator.fleet.machine import WorkerJoined
 from orchestrator.fleet.states import Failure, WorkerLost
-from orchestrator.pulse import Pulse
 from orchestrator.resident import Desk, TaskDone, TaskFailed, TaskKey
 
 log = logging.getLogger(__name__)
 
+TakeSeat = Callable[[float], AbstractContextManager[Seat]]
+"""Takes a seat at the scheduler, given how many seconds it may take to answer; raises ``ConnectError``."""
 _RESULT_SECONDS = 30.0
-_KILL_SECONDS = 30.0
+_AGAIN_SECONDS = 1.0
+"""Between two tries to find a scheduler that is gone."""
+_ANSWER_SECONDS = 5.0
+"""For each of them."""
+_CANCELLED = Failure(
+    "cancelled",
+    "Dask cancelled the task, and nobody here asked for it",
+    "see the scheduler's log",
+    retryable=True,
+)
 
 
 class Cluster:
-    """Submits stages and tells the listener what becomes of them. Made by ``connect``."""
+    """Submits stages and tells the listener what becomes of them; a context manager. Made by ``connect``.
 
-    def __init__(
-        self, client: Client, desk: Desk, resident: str, settings: ClusterSettings, listener: Listener
-    ) -> None:
-        self._client = client
+    When the scheduler is gone, its workers count as lost, calls to vCenter are made beside Dask, and a new
+    seat is looked for until there is one.
+    """
+
+    def __init__(self, take: TakeSeat, desk: Desk, settings: ClusterSettings, listener: Listener) -> None:
+        self._take = take
         self._desk = desk
-        self._resident = resident
         self._scratch = settings.scratch
         self._local = not settings.scheduler
-        self._pulse = Pulse(settings.silent_seconds)
+        self._connect_seconds = settings.connect_seconds
+        self._roster = Roster(settings.silent_seconds)
         self._listener = listener
         self._lock = threading.Lock()
-        self._looking = asyncio.Lock()
         self._futures: dict[TaskKey, tuple[str, Future]] = {}
-        self._workers: dict[str, int] = {}
-        self._owed: dict[str, list[tuple[str, int]]] = {}
-        """By worker that is lost: jobs and attempts that it is to discard if it was only frozen."""
-        self._lost = False
-        self._apart = False
-        """Whether the resident worker is gone: its calls are then made beside Dask."""
-        client.subscribe_topic(desk.id, self._on_progress)
-        client.subscribe_topic("all", self._on_scheduler_event)
-        self.look()
+        self._seat: Seat | None = None
+        """None: the scheduler is gone."""
+        self._held = ExitStack()
+        """What is given up with the seat."""
+        self._closing = threading.Event()
+        self._seeking: threading.Thread | None = None
+
+    def __enter__(self) -> Cluster:
+        """Take a seat. Raises ``ConnectError``."""
+        self._sit_down(self._connect_seconds)
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        """Hear of nothing more; what still runs is not waited for."""
+        with self._lock:
+            self._closing.set()
+        if self._seeking is not None:
+            self._seeking.join()
+        if self._seat is not None:
+            self._seat.settle()
+            self._seat.unsubscribe((self._desk.id, "all"))
+        self._held.close()
 
     @property
     def workers(self) -> Mapping[str, int]:
         """Convert slots by worker."""
-        with self._lock:
-            return dict(self._workers)
+        return self._roster.slots
 
     def call_roll(
         self, question: roll.Question, order: Any, seconds: float, only: Collection[str] | None = None
     ) -> concurrent.futures.Future[roll.RollCall]:
         """Begin to ask every worker that converts, or those in ``only``; see ``roll.take``."""
-        asking = roll.take(self._client, question, order, seconds, only)
-        return asyncio.run_coroutine_threadsafe(asking, self._client.loop.asyncio_loop)
+        if self._seat is None:
+            nobody: concurrent.futures.Future[roll.RollCall] = concurrent.futures.Future()
+            nobody.set_exception(ConnectionError("the Dask scheduler is gone"))
+            return nobody
+        return self._seat.begin(roll.take(self._seat.client, question, order, seconds, only))
 
     def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
         """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""
         self._desk.expect(key, method, arguments)
+        seat = self._seat
         try:
-            if not self._apart:
-                self._submit(key, VCENTER, self._resident, remote.run_resident, self._desk.id, key)
-        except ClosedClientError:
-            self._apart = True  # the next ``look`` tells of it; what vCenter is to be asked cannot wait
-        if self._apart:
+            if seat is not None:
+                task = self._submit(
+                    seat, key, VCENTER, seat.resident, remote.run_resident, self._desk.id, key
+                )
+                task.add_done_callback(lambda ended: self._on_resident_ended(key, ended))
+        except SeatLostError:
+            self._lose_seat(seat)
+        if self._seat is not seat or seat is None:
             self._desk.run_apart(key)
 
     def submit(self, key: TaskKey, worker: str, stage: WorkerStage, order: Any) -> None:
         """Run a stage on the worker, and nowhere else."""
+        seat = self._seat
         try:
-            self._submit(
-                key, CONVERT, worker, remote.run_stage, stage, order, key, self._desk.id, self._scratch
+            if seat is None:
+                raise SeatLostError("the Dask scheduler is gone")
+            task = self._submit(
+                seat, key, CONVERT, worker, remote.run_stage, stage, order, key, self._desk.id, self._scratch
             )
-        except ClosedClientError:
-            self._lose_worker(worker)
+            task.add_done_callback(lambda ended: self._on_ended(key, worker, ended))
+        except SeatLostError:
+            self._lose_seat(seat)
+            self._listener(WorkerLost(worker))
 
     def abandon(self, worker: str, job: str, attempt: int) -> None:
         """Nothing of the job's attempts up to this one is wanted from the worker: stop, and clean up."""
@@ -103,57 +140,75 @@ class Cluster:
                 if place == worker and key.job == job and key.attempt <= attempt
             ]
             futures = [self._futures.pop(key)[1] for key in unwanted]
-            reachable = worker in self._workers and not self._lost
-            if not reachable:
-                self._owed.setdefault(worker, []).append((job, attempt))
+            seat = self._seat
         for future in futures:
             future.cancel()
-        if reachable:
-            self._client.loop.add_callback(self._discard, worker, job, attempt)
+        if self._roster.owe(worker, job, attempt) and seat is not None:
+            seat.ask(seat.discard(worker, self._scratch, self._desk.id, job, attempt))
 
     def look(self) -> None:
         """Look for workers that joined or left, and whether the scheduler is there. Call it now and then."""
-        if self._lost:
+        seat = self._seat
+        if seat is None:
             return
-        if self._client.status in ("closed", "closing"):
-            self._lose_scheduler()
+        if seat.lost:
+            self._lose_seat(seat)
         else:
-            self._client.loop.add_callback(self._look)
+            seat.ask(self._look(seat))
 
-    def close(self) -> None:
-        """Hear of nothing more; what still runs is not waited for."""
-        if self._client.status == "running":
-            for topic in (self._desk.id, "all"):
-                self._client.unsubscribe_topic(topic)
+    def _sit_down(self, seconds: float) -> None:
+        with ExitStack() as stack:
+            seat = stack.enter_context(self._take(seconds))
+            seat.subscribe({self._desk.id: self._on_progress, "all": self._on_scheduler_event})
+            self._held = stack.pop_all()
+        self._seat = seat
+        self.look()
 
-    def _submit(self, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any) -> None:
+    def _seek(self) -> None:
+        """In a thread of its own: leave the seat that is lost, then look for one until there is one."""
+        try:
+            self._held.close()
+        except Exception:  # whatever Dask says of what it has lost, a new seat is wanted
+            log.warning("the Dask scheduler that is gone was not left in good order", exc_info=True)
+        while self._seat is None and not self._closing.wait(_AGAIN_SECONDS):
+            try:
+                self._sit_down(_ANSWER_SECONDS)
+            except ConnectError as error:
+                log.info("%s", error)
+
+    def _submit(
+        self, seat: Seat, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any
+    ) -> Future:
         # The cluster may be shared: two runs' keys must differ, or Dask takes the one's task for the other's.
-        future = self._client.submit(
-            function,
-            *arguments,
-            key=f"{key}@{self._desk.id}",
-            workers=[worker],
-            allow_other_workers=False,
-            resources={resource: 1},
-            retries=0,
-            pure=False,
-        )
+        task = seat.submit(f"{key}@{self._desk.id}", resource, worker, function, *arguments)
         with self._lock:
-            self._futures[key] = (worker, future)
-        future.add_done_callback(lambda ended: self._on_ended(key, worker, ended))
+            self._futures[key] = (worker, task)
+        return task
 
-    def _on_ended(self, key: TaskKey, worker: str, future: Future) -> None:
+    def _on_resident_ended(self, key: TaskKey, task: Future) -> None:
+        """In Dask's callback thread; a call that was begun is not made again, and tells its end itself."""
+        with self._lock:
+            self._futures.pop(key, None)
+        self._desk.run_apart(key)
+        if task.status == "cancelled":  # as Dask's client does with its tasks when the scheduler is gone
+            self.look()
+
+    def _on_ended(self, key: TaskKey, worker: str, task: Future) -> None:
         """In Dask's callback thread."""
         with self._lock:
             wanted = self._futures.pop(key, None) is not None
-        if worker == self._resident:
-            self._desk.run_apart(key)  # does nothing when it was begun, as it was unless the worker is gone
-        elif wanted and future.status != "cancelled":
-            self._tell(key, worker, future)
+        if not wanted:
+            return
+        if task.status == "cancelled":
+            self.look()  # Dask's client does that when the scheduler is gone, and their workers with it
+            if self._seat is not None:
+                self._listener(TaskFailed(key, _CANCELLED))
+        else:
+            self._tell(key, worker, task)
 
-    def _tell(self, key: TaskKey, worker: str, future: Future) -> None:
+    def _tell(self, key: TaskKey, worker: str, task: Future) -> None:
         try:
-            ended = future.result(timeout=_RESULT_SECONDS)
+            ended = task.result(timeout=_RESULT_SECONDS)
         except (KilledWorker, TimeoutError):
             self._lose_worker(worker)
         except Exception as error:  # Dask's own, such as a result that cannot be unpickled here
@@ -173,64 +228,45 @@ class Cluster:
             case {"action": "remove-worker", "worker": str(worker)}:
                 self._lose_worker(worker)
 
-    async def _look(self) -> None:
+    async def _look(self, seat: Seat) -> None:
         """In the client's loop."""
-        async with self._looking:
+        async with seat.looking:
             try:
-                identity = await self._client.scheduler.identity(n_workers=-1)
-            except (OSError, RuntimeError) as error:  # RuntimeError: the client has closed meanwhile
+                known = await seat.identity()
+            except SeatLostError as error:
                 log.warning("the Dask scheduler does not answer: %s", error)
                 return
-            heard = {address: worker["last_seen"] for address, worker in identity["workers"].items()}
-            frozen = self._pulse.frozen(heard, time.monotonic())
-            found = {
-                address: int(worker["resources"].get(CONVERT, 0))
-                for address, worker in identity["workers"].items()
-                if worker["resources"].get(CONVERT, 0) >= 1 and address not in frozen
-            }
-            with self._lock:
-                joined = {address: slots for address, slots in found.items() if address not in self._workers}
-                self._workers.update(joined)
-                lost = [address for address in self._workers if address not in found]
-        for address, slots in joined.items():
-            for job, attempt in self._owed.pop(address, ()):
-                await self._discard(address, job, attempt)
+            if seat.resident not in known:
+                self._lose_seat(seat)
+                return
+            changes = self._roster.update(known, time.monotonic())
+        for address, slots in changes.joined.items():
+            for job, attempt in self._roster.pop_owed(address):
+                await seat.discard(address, self._scratch, self._desk.id, job, attempt)
             self._listener(WorkerJoined(address, slots))
-        for address in lost:
+        for address in changes.lost:
             self._lose_worker(address)
-        if self._local and (ours := frozen.intersection(lost)):
-            await self._restart(sorted(ours))
-
-    async def _restart(self, workers: list[str]) -> None:
-        """Kill workers of our own; their nannies start others."""
-        log.warning("workers that gave no sign of life are killed: %s", ", ".join(workers))
-        await self._client.scheduler.restart_workers(
-            workers=workers,
-            timeout=_KILL_SECONDS,
-            wait_for_workers=False,
-            on_error="return",
-            stimulus_id=f"{self._desk.id}-frozen",
-        )
+        if self._local and changes.frozen:
+            await seat.restart(sorted(changes.frozen), f"{self._desk.id}-frozen")
 
     def _lose_worker(self, worker: str) -> None:
-        if worker == self._resident:
-            self._lose_resident()
-        with self._lock:
-            known = self._workers.pop(worker, None) is not None
-        if known:
+        seat = self._seat
+        if seat is not None and worker == seat.resident:
+            self._lose_seat(seat)
+        if self._roster.remove(worker):
             self._listener(WorkerLost(worker))
 
-    def _lose_scheduler(self) -> None:
-        self._lost = True
+    def _lose_seat(self, seat: Seat | None) -> None:
+        """The scheduler is gone, or has forgotten this process; nothing when that is known already."""
+        with self._lock:
+            if seat is None or self._seat is not seat or self._closing.is_set():
+                return
+            self._seat = None
+            self._futures.clear()
         for worker in self.workers:
             self._lose_worker(worker)
         self._listener(SchedulerLost())
-        self._lose_resident()
-
-    def _lose_resident(self) -> None:
-        self._apart = True
         self._desk.run_all_apart()
-
-    async def _discard(self, worker: str, job: str, attempt: int) -> None:
-        order = (self._scratch, self._desk.id, job, attempt)
-        await self._client.run(remote.discard, *order, workers=[worker], on_error="ignore")
+        # Dask's own threads tell of the loss, and the client that they belong to has to be closed.
+        self._seeking = threading.Thread(target=self._seek, name="scheduler-seeker", daemon=True)
+        self._seeking.start()

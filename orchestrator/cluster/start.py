@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dask.config
-from distributed import Client, LocalCluster, Worker
+from distributed import LocalCluster
 
 from orchestrator.cluster import remote, roll
 from orchestrator.cluster.cluster import Cluster
-from orchestrator.cluster.values import CONVERT, VCENTER, ClusterSettings, Listener
-from orchestrator.errors import ConnectError
+from orchestrator.cluster.lines import our_log_lines
+from orchestrator.cluster.seat import Seat, client_of, seated
+from orchestrator.cluster.values import CONVERT, ClusterSettings, Listener
 from orchestrator.resident import Desk
 from orchestrator.scratch import Scratch, default_root, sweep
 
@@ -37,14 +39,13 @@ def connect(settings: ClusterSettings, resident: object, listener: Listener) -> 
     Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
     """
     with ExitStack() as stack:
-        client, folder = stack.enter_context(_scheduler(settings))
+        target, folder = stack.enter_context(_scheduler(settings))
         desk = stack.enter_context(Desk(resident, listener, settings.resident_threads))
-        address = stack.enter_context(_resident_worker(client, desk.id, settings, folder))
-        cluster = Cluster(client, desk, address, settings, listener)
-        try:
-            yield cluster
-        finally:
-            cluster.close()
+
+        def take(seconds: float) -> AbstractContextManager[Seat]:
+            return seated(target, folder, desk.id, replace(settings, connect_seconds=seconds))
+
+        yield stack.enter_context(Cluster(take, desk, settings, listener))
 
 
 def call_roll(
@@ -54,26 +55,23 @@ def call_roll(
 
     Raises ``ConnectError`` when the scheduler cannot be reached or local workers cannot be started.
     """
-    with _scheduler(settings) as (client, _):
+    with _scheduler(settings) as (target, _), client_of(target, settings.connect_seconds) as client:
         called: roll.RollCall = client.sync(roll.take, client, question, order, seconds)
         return called
 
 
 @contextmanager
-def _scheduler(settings: ClusterSettings) -> Iterator[tuple[Client, str]]:
-    """A client of the scheduler, our own or another, and a folder for this process."""
+def _scheduler(settings: ClusterSettings) -> Iterator[tuple[str | LocalCluster, str]]:
+    """Where the scheduler is, our own or another, and a folder for this process."""
     with ExitStack() as stack:
+        stack.enter_context(our_log_lines())
         stack.enter_context(_without_vcenter_variables())
         own = Scratch(default_root())  # a temporary folder would outlive a kill
         stack.callback(own.close)
         folder = str(own.path)
         # A scheduler of our own has no other way to be told where its files go.
         stack.enter_context(dask.config.set({**DASK_CONFIG, "temporary-directory": folder}))
-        if settings.scheduler:
-            target: Any = settings.scheduler
-        else:
-            target = stack.enter_context(_local_cluster(settings, folder))
-        yield stack.enter_context(_client(target, settings.connect_seconds)), folder
+        yield settings.scheduler or stack.enter_context(_local_cluster(settings, folder)), folder
 
 
 @contextmanager
@@ -97,40 +95,6 @@ def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalClus
             yield cluster
     finally:
         sweep(root)
-
-
-@contextmanager
-def _client(target: Any, timeout: float) -> Iterator[Client]:
-    try:
-        client = Client(target, timeout=timeout, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConnectError(
-            f"the Dask scheduler {target} cannot be reached: {error}",
-            "start it with `dask scheduler`, or leave --scheduler out to use this machine alone",
-        ) from error
-    with client:
-        yield client
-
-
-@contextmanager
-def _resident_worker(client: Client, name: str, settings: ClusterSettings, folder: str) -> Iterator[str]:
-    async def start() -> Worker:
-        return await Worker(
-            client.scheduler.address,
-            nthreads=settings.resident_threads,
-            name=name,
-            resources={VCENTER: settings.resident_threads},
-            memory_limit=0,
-            local_directory=folder,
-            security=client.security,
-            dashboard=False,
-        )
-
-    worker = client.sync(start)
-    try:
-        yield worker.address
-    finally:
-        client.sync(worker.close)
 
 
 @contextmanager

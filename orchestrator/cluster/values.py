@@ -32,7 +32,7 @@ class ClusterSettings:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables that local workers get beside this process's own, less those that name vCenter."""
     connect_seconds: float = 20.0
-    """Until a scheduler that does not answer counts as not there, or as gone."""
+    """Until a scheduler that does not answer counts as not there."""
     silent_seconds: float = 45.0
     """Without a sign of life, until a worker counts as frozen, and so as lost."""
     resident_threads: int = 32
@@ -50,7 +50,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerLost:
-    """The scheduler is gone, and all workers with it; what the resident worker does goes on."""
+    """The scheduler is gone, and all workers with it, until one is found again; calls to vCenter go on."""
 
 
 ClusterEvent = TaskDone | TaskFailed | Progressed | WorkerJoined | WorkerLost | SchedulerLost

@@ -17,14 +17,17 @@ _DASK = str(Path(sys.executable).with_name("dask"))
 
 
 @contextmanager
-def remote_cluster(folder: Path, workers: int = 1, **variables: str) -> Iterator[tuple[str, process.Running]]:
+def remote_cluster(
+    folder: Path, workers: int = 1, port: int = 0, **variables: str
+) -> Iterator[tuple[str, process.Running]]:
     """A scheduler and workers as processes of their own; gives the scheduler's address and process.
 
-    ``variables`` are further ones of their environment.
+    ``port`` is the scheduler's, 0 a free one; ``variables`` are further ones of their environment.
     """
     file = folder / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0"]
     command = [_DASK, "scheduler", *options, "--scheduler-file", str(file)]
+    file.unlink(missing_ok=True)  # another scheduler's
     with ExitStack() as stack:
         scheduler = stack.enter_context(process.running(command, env=_environment(variables)))
         until(lambda: file.exists() and file.read_text().endswith("}"), _START_SECONDS)

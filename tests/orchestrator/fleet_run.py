@@ -81,7 +81,7 @@ def prepared(place: Place, stages: Stages | None = None, **changes: Any) -> Iter
     configuration: dict[str, Any] = {
         "datacenter": DATACENTER,
         "registry": place.registry,
-        "rules": Rules(backoff_base=0.2),
+        "rules": Rules(backoff_base=0.2, put_off_pause=0.2),
         "job": JobSettings(access=RegistryAccess(patience=5.0)),
         "cluster": ClusterSettings(workers=1, memory="1GiB", scratch=str(place.scratch)),
         "patience": Patience(grace=60.0, heartbeat=1.0),

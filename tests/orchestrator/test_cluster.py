@@ -8,13 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from deploy.demo.registry import free_port
 from orchestrator.cluster import (
     Cluster,
     ClusterEvent,
@@ -261,6 +262,29 @@ def test_a_call_to_vcenter_survives_the_end_of_the_scheduler(tmp_path: Path) -> 
             running.cluster.submit_resident(late, "where", "late")
             assert running.outcome(late) == TaskDone(late, ("late", os.getpid()))
             assert running.resident.calls == ["wait", "late"]
+
+
+def test_a_scheduler_that_is_back_is_found_again(tmp_path: Path) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        address, scheduler = stack.enter_context(remote_cluster(tmp_path, port=port))
+        running = stack.enter_context(watched(ClusterSettings(scheduler=address, scratch=str(tmp_path))))
+        worker = running.wait_for(WorkerJoined).worker
+        task = key("download")
+        running.cluster.submit(task, worker, stages.wait_until_stopped, str(tmp_path / "stopped"))
+        running.wait_for(Progressed)
+        os.kill(scheduler.pid, signal.SIGKILL)
+        running.wait_for(WorkerLost, lambda event: event.worker == worker)
+        running.wait_for(SchedulerLost)
+        assert running.cluster.workers == {}
+        stack.enter_context(remote_cluster(tmp_path, port=port))
+        another = running.wait_for(WorkerJoined).worker
+        after, beside = key(), key("release")
+        running.cluster.submit(after, another, stages.give, 1)
+        assert running.outcome(after) == TaskDone(after, 1)
+        running.cluster.submit_resident(beside, "where", "again")
+        assert running.outcome(beside) == TaskDone(beside, ("again", os.getpid()))
+        assert not [e for e in running.heard if isinstance(e, TaskDone | TaskFailed) and e.key == task]
 
 
 def test_a_frozen_worker_is_lost_and_cleans_up_once_it_is_heard_of_again(tmp_path: Path) -> None:

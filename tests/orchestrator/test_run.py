@@ -28,6 +28,7 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.ledger import Ledger, LedgerInUseError
+from orchestrator.loop import Patience
 from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.stages import Stages
 from tests.conftest import StartSimulator
@@ -334,13 +335,14 @@ def test_a_scheduler_that_dies_costs_no_snapshot(place: Place, tmp_path: Path, s
     with remote_cluster(tmp_path, ORCHESTRATE_TEST_FOLDER=str(tmp_path)) as (address, scheduler):
         cluster = ClusterSettings(scheduler=address, scratch=str(place.scratch), connect_seconds=3)
         stages = Stages(download=fleet_run.download_slowly)
+        patience = Patience(grace=60.0, heartbeat=1.0, worker=4.0)
         with (
-            prepared(place, stages, selection=only("little"), cluster=cluster) as run,
+            prepared(place, stages, selection=only("little"), cluster=cluster, patience=patience) as run,
             during(run.view, Stage.DOWNLOAD, lambda: os.kill(scheduler.pid, signal.SIGKILL)),
         ):
             view = run.execute()
         assert job(view, "little").state is JobState.CANCELLED
-        assert "scheduler is gone" in " ".join(view.notes)
+        assert "scheduler is gone" in view.notes[0] and "no Dask worker" in view.notes[1]
         assert simulator.snapshots() == []
     sweep_scratch(place.scratch)
 

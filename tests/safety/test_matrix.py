@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import pytest
 
+from converters import process
+from deploy.demo.registry import free_port
 from deploy.demo.simulator import Rule
 from orchestrator.errors import ExitCode
+from tests.orchestrator.dask_processes import remote_cluster
 from tests.safety.harness import (
     WORKER,
     Site,
@@ -94,6 +98,31 @@ def test_the_command_is_killed_and_one_rerun_does_the_rest(
     jobs = site.convert("--workers", "1")
     assert {job["state"] for job in jobs.values()} == {"done"}
     assert digests(jobs) == site.tagged() == undisturbed
+
+
+@in_each_stage
+def test_the_scheduler_is_killed_and_the_run_goes_on_with_another(
+    site: Site, undisturbed: Mapping[str, str], row: Row
+) -> None:
+    """Its workers end with it; those of the next one find nothing of theirs."""
+    port = free_port()
+    with ExitStack() as stack:
+        address, scheduler = stack.enter_context(dask(site, port))
+        with site.converting("--scheduler", address) as command:
+            row.reach(site)
+            os.kill(scheduler.pid, signal.SIGKILL)
+            site.undisturb()
+            stack.enter_context(dask(site, port))
+            assert command.wait() == ExitCode.OK, command.said
+            assert "scheduler is gone" in command.said and "distributed" not in command.said
+    jobs = site.report()
+    assert errors(jobs["big"]) == ([(row.costs, "worker-lost")] if row.costs else [])
+    assert digests(jobs) == site.tagged() == undisturbed
+
+
+def dask(site: Site, port: int) -> AbstractContextManager[tuple[str, process.Running]]:
+    """A scheduler with a worker that converts."""
+    return remote_cluster(site.folder, port=port, TMPDIR=str(site.folder))
 
 
 @in_each_stage
