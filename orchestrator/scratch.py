@@ -19,7 +19,8 @@ _LOCK = "lock"
 class Scratch:
     """The folder of this process below ``root``; held by a lock that ends with the process.
 
-    Folders of processes that have ended are removed when one is made: a killed worker cleans nothing up.
+    Folders of processes that have ended are removed when one is made, and when an attempt begins: a killed
+    worker cleans nothing up, and its successor may have been there before it ended.
     Raises ``ScratchFullError`` when it cannot be made.
     """
 
@@ -40,6 +41,7 @@ class Scratch:
 
     def attempt(self, run: str, job: str, attempt: int) -> Path:
         """The folder of an attempt, made when it is not there. Its disks are only this user's to read."""
+        sweep(self._root)
         folder = self.path / run / job / str(attempt)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder

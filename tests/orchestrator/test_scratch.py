@@ -45,17 +45,19 @@ def ignore(counts: Mapping[str, int]) -> None:
 
 
 def test_a_killed_process_leaves_nothing_for_long_and_a_living_one_keeps_its_own(tmp_path: Path) -> None:
+    early = Scratch(tmp_path)
     holder = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        folder = Path(other.stdout.readline().strip())
-        assert sweep(tmp_path) == 0
-        assert (folder / "run" / "j" / "1" / "disk").exists()
-        other.kill()
-    own = Scratch(tmp_path)
-    assert not folder.exists()
-    assert own.path.exists()
-    own.close()
+    for goes_when in (lambda: Scratch(tmp_path).close(), lambda: early.attempt(RUN, "j", 1)):
+        with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            folder = Path(other.stdout.readline().strip())
+            assert sweep(tmp_path) == 0
+            assert (folder / "run" / "j" / "1" / "disk").exists()
+            other.kill()
+        goes_when()
+        assert not folder.exists()
+    assert early.path.exists()
+    early.close()
 
 
 def test_the_last_one_removes_the_root_that_nobody_asked_for(
