@@ -28,6 +28,11 @@ def tell_profiling(order: object, work: Work) -> bool:
     return profiler is not None and profiler.is_running()
 
 
+def tell_scheduler(order: object, work: Work) -> str:
+    """Address of the scheduler."""
+    return str(get_worker().scheduler.address)
+
+
 def give(order: object, work: Work) -> object:
     """The order itself."""
     return order

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from distributed import Client, Future, Scheduler
 
 from deploy.demo.registry import free_port
 from orchestrator.cluster import (
@@ -124,6 +125,18 @@ _numbers = iter(range(1000))
 
 def key(stage: str = "convert", attempt: int = 1) -> TaskKey:
     return TaskKey("web-01", f"job{next(_numbers)}", stage, attempt)
+
+
+def tasks(dask_scheduler: Scheduler) -> list[str]:
+    """The names of all tasks; on the scheduler."""
+    return list(dask_scheduler.tasks)
+
+
+async def forget_residents(dask_scheduler: Scheduler) -> None:
+    """Remove the workers of control planes; on the scheduler."""
+    for address, worker in list(dask_scheduler.workers.items()):
+        if "vcenter" in worker.resources:
+            await dask_scheduler.remove_worker(address, stimulus_id="test", close=False)
 
 
 def look_until(running: Watched, wanted: ClusterEvent) -> bool:
@@ -262,6 +275,44 @@ def test_a_call_to_vcenter_survives_the_end_of_the_scheduler(tmp_path: Path) -> 
             running.cluster.submit_resident(late, "where", "late")
             assert running.outcome(late) == TaskDone(late, ("late", os.getpid()))
             assert running.resident.calls == ["wait", "late"]
+
+
+@pytest.fixture
+def stranger(running: Watched, worker: str) -> Iterator[Client]:
+    """Somebody else's client of the same scheduler."""
+    task = key()
+    running.cluster.submit(task, worker, stages.tell_scheduler, None)
+    told = running.outcome(task)
+    assert isinstance(told, TaskDone)
+    with Client(told.value, set_as_default=False) as client:
+        yield client
+
+
+def test_a_task_that_somebody_else_cancels_has_failed(
+    running: Watched, worker: str, stranger: Client, tmp_path: Path
+) -> None:
+    task = key("download")
+    running.cluster.submit(task, worker, stages.wait_until_stopped, str(tmp_path / "stopped"))
+    running.wait_for(Progressed, lambda event: event.job == task.job)
+    (known,) = [name for name in stranger.run_on_scheduler(tasks) if name.startswith(f"{task}@")]
+    Future(known, stranger).cancel(force=True)
+    outcome = running.outcome(task)
+    assert isinstance(outcome, TaskFailed)
+    assert outcome.failure.kind == "cancelled" and outcome.failure.retryable
+    running.cluster.abandon(worker, task.job, 1)
+    until((tmp_path / "stopped").exists)
+
+
+def test_a_scheduler_that_has_forgotten_this_process_is_joined_again(
+    running: Watched, stranger: Client
+) -> None:
+    stranger.run_on_scheduler(forget_residents)
+    until(lambda: look_until(running, SchedulerLost()), PATIENCE)
+    for _ in range(2):
+        running.wait_for(WorkerJoined)
+    task = key("release")
+    running.cluster.submit_resident(task, "where", "again")
+    assert running.outcome(task) == TaskDone(task, ("again", os.getpid()))
 
 
 def test_a_scheduler_that_is_back_is_found_again(tmp_path: Path) -> None:
