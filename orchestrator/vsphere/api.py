@@ -70,11 +70,13 @@ class VCenterApi(Protocol):
         """
         ...
 
-    def withdraw_snapshot(self, vm: str, marker: Marker, certain: bool = True) -> Removal:
+    def withdraw_snapshot(
+        self, vm: str, marker: Marker, certain: bool = True, patience: float = math.inf
+    ) -> Removal:
         """Remove the job's snapshot where ``create_snapshot`` failed, once nothing is at work that makes it.
 
         ``certain`` tells that vCenter has answered: else a snapshot that nobody knows of is waited for, too.
-        Raises ``RemovalError``.
+        ``patience`` and ``RemovalError`` as in ``remove_snapshot``.
         """
         ...
 

@@ -102,10 +102,12 @@ class VCenter:
         """Remove it, and consolidate."""
         return removal.remove(self._session, snapshot, patience=patience)
 
-    def withdraw_snapshot(self, vm: str, marker: Marker, certain: bool = True) -> Removal:
+    def withdraw_snapshot(
+        self, vm: str, marker: Marker, certain: bool = True, patience: float = math.inf
+    ) -> Removal:
         """Remove what a snapshot's making has left."""
         settle = 0.0 if certain else making.APPEAR_SECONDS
-        return removal.withdraw(self._session, vm, marker, settle=settle)
+        return removal.withdraw(self._session, vm, marker, settle=settle, patience=patience)
 
     def own_snapshots(self, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
         """Every snapshot with a marker of this product."""

@@ -95,7 +95,7 @@ def appearing(session: Session, vm: str, marker: Marker, seconds: float) -> Any:
             return node.snapshot
         if row is None or time.monotonic() >= deadline:
             return None
-        time.sleep(_LOOK_SECONDS)
+        session.pause(_LOOK_SECONDS)
 
 
 def _begin(order: Order, quiesced: bool) -> Any:

@@ -57,24 +57,29 @@ def remove(
 
 
 def withdraw(
-    session: Session, vm: str, marker: Marker, pace: float = PACE, settle: float = making.APPEAR_SECONDS
+    session: Session,
+    vm: str,
+    marker: Marker,
+    pace: float = PACE,
+    settle: float = making.APPEAR_SECONDS,
+    patience: float = math.inf,
 ) -> Removal:
     """Remove the job's snapshot where its making has failed, or was never heard of again.
 
     Waits for a task that may still make it, and then, where nobody knows of one, ``settle`` seconds for it
-    to appear. Raises ``RemovalError``.
+    to appear. ``patience`` and ``RemovalError`` as in ``remove``.
     """
     with _told(session, vm, marker, "is looked for in vain"):
-        _patiently(lambda: making.appearing(session, vm, marker, settle), pace, math.inf)
-    return _remove(session, vm, marker, pace, math.inf)
+        _patiently(session, lambda: making.appearing(session, vm, marker, settle), pace, patience)
+    return _remove(session, vm, marker, pace, patience)
 
 
 def _remove(session: Session, vm: str, marker: Marker, pace: float, patience: float) -> Removal:
     begun = time.monotonic()
     with _told(session, vm, marker, "is not removed"):
-        gone = _patiently(lambda: _remove_once(session, vm, marker, patience), pace, patience)
+        gone = _patiently(session, lambda: _remove_once(session, vm, marker, patience), pace, patience)
     with _told(session, vm, marker, "is removed, and the VM's disks still need consolidation"):
-        mended = _patiently(lambda: _consolidate_once(session, vm, patience), pace, patience)
+        mended = _patiently(session, lambda: _consolidate_once(session, vm, patience), pace, patience)
     return Removal(gone, mended, time.monotonic() - begun)
 
 
@@ -142,7 +147,7 @@ def _tree(session: Session, target: Any) -> Any:
     return row.get("snapshot") if row else None
 
 
-def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
+def _patiently(session: Session, action: Callable[[], T], pace: float, patience: float) -> T:
     """Repeat ``action`` while something passing is in the way, each kind for as long as is right."""
     since: dict[float, float] = {}
 
@@ -157,6 +162,7 @@ def _patiently(action: Callable[[], T], pace: float, patience: float) -> T:
         retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError, ConnectError)),
         stop=lasts_too_long,
         wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
+        sleep=session.pause,
         before_sleep=_say,
         reraise=True,
     )(action)

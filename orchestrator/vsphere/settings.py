@@ -31,6 +31,8 @@ class VCenterSettings:
     """SHA-1 or SHA-256 of vCenter's certificate in hex, without colons; trusted in place of a CA."""
     call_timeout: float = 120.0
     """Seconds without a byte after which a call counts as lost."""
+    token_file: str = ""
+    """File with a session cookie or a SAML token, in place of name and password; read at each login."""
 
     @property
     def url(self) -> str:
@@ -49,10 +51,12 @@ class VCenterSettings:
         ca_file: str = "",
         thumbprint: str = "",
         call_timeout: float = 120.0,
+        token_file: str = "",
     ) -> VCenterSettings:
         """Read ``host``, ``host:port``, ``https://user:password@host/sdk`` and the like, as ``govc`` does.
 
-        ``username`` and ``password`` win over the URL's. ``ca_file`` is a list separated as ``PATH`` is.
+        ``username`` and ``password`` win over the URL's, and ``token_file`` over both. ``ca_file`` is a list
+        separated as ``PATH`` is.
         Raises ``UsageError``, whose text never holds the URL's credentials.
         """
         try:
@@ -71,9 +75,10 @@ class VCenterSettings:
             raise UsageError("no vCenter host is given", _URL_HINT)
         user = username or unquote(parts.username or "")
         secret = password or SecretStr(unquote(parts.password or ""))
-        if not user or not secret.get_secret_value():
+        if not token_file and (not user or not secret.get_secret_value()):
             missing = "password" if user else "user name"
-            raise UsageError(f"no {missing} for {parts.hostname}", "set GOVC_USERNAME and GOVC_PASSWORD")
+            hint = "set GOVC_USERNAME and GOVC_PASSWORD, or give --token-file"
+            raise UsageError(f"no {missing} for {parts.hostname}", hint)
         return cls(
             host=parts.hostname,
             port=port,
@@ -84,6 +89,7 @@ class VCenterSettings:
             ca_files=tuple(name for name in ca_file.split(os.pathsep) if name),
             thumbprint=_thumbprint(thumbprint),
             call_timeout=call_timeout,
+            token_file=token_file,
         )
 
 
@@ -93,8 +99,12 @@ _ESCAPE_HINT = (
 _URL_HINT = "give a host name, or https://HOST:PORT/sdk, with --vcenter or GOVC_URL"
 
 
+_PREFIX = re.compile(r"^\s*sha-?(1|256)\s*(fingerprint)?\s*[:=]", re.IGNORECASE)
+"""What ``openssl x509 -fingerprint`` and vSphere's pages write before the digits."""
+
+
 def _thumbprint(text: str) -> str:
-    digits = text.replace(":", "").strip().lower()
+    digits = re.sub(r"[:\s-]", "", _PREFIX.sub("", text)).lower()
     if digits and (len(digits) not in _DIGESTS or not re.fullmatch("[0-9a-f]+", digits)):
         raise UsageError(
             f"{text!r} is no certificate thumbprint", "give the SHA-256 or SHA-1 in hex, such as AB:CD:…"

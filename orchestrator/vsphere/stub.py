@@ -38,7 +38,7 @@ REPEATABLE = frozenset(
     }
 )
 """Calls that may be sent twice: they read, or the second one changes nothing more."""
-_SESSION_CALLS = frozenset({"Login", "Logout"})
+_SESSION_CALLS = frozenset({"Login", "LoginByToken", "AcquireCloneTicket", "CloneSession", "Logout"})
 _POOL = 32
 _IDLE_SECONDS = 15.0
 _ATTEMPTS = 5
@@ -56,6 +56,12 @@ class NotSentError(UnreachableError):
 
 class NotVCenterError(VCenterError):
     """Something answered that does not speak the vSphere API."""
+
+
+class SessionClosedError(VCenterError):
+    """The session is logged out for good, as its process ends; what was waited for goes on at vCenter."""
+
+    kind = "session-closed"
 
 
 class SessionStub(SoapStubAdapter):  # type: ignore[misc]
@@ -86,6 +92,7 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
         self.settings = settings
         self.generation = 0
         self.round_trips = 0
+        self.closed = False
         self._login = login
         self._login_lock = threading.RLock()
         self._count_lock = threading.Lock()
@@ -103,15 +110,23 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
         retry_on = UnreachableError if info.wsdlName in REPEATABLE else NotSentError
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(retry_on),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS if self.generation else 1),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS if self.generation and not self.closed else 1),
             wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=5),
             before_sleep=tenacity.before_sleep_log(log, logging.INFO),
             reraise=True,
         )(call)
 
+    def close(self) -> int:
+        """Log in no more, once a login that is under way has ended; gives the generation to log out of."""
+        with self._login_lock:
+            self.closed = True
+            return self.generation
+
     def log_in(self, seen: int) -> None:
         """Log in, unless another thread has done so since generation ``seen``."""
         with self._login_lock:
+            if self.closed:
+                raise SessionClosedError(f"the session at {self.settings.host} is closed")
             if self.generation == seen:
                 if seen:
                     log.info("the vCenter session has ended; logging in again")
@@ -162,6 +177,8 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
         return self._once(info, send)
 
     def _once(self, info: Any, send: Callable[[], T]) -> T:
+        if self.closed and info.wsdlName != "Logout":
+            raise SessionClosedError(f"the session at {self.settings.host} is closed")
         with self._count_lock:
             self.round_trips += 1
         try:

@@ -73,7 +73,7 @@ def wait(session: Session, task: Any, limit: float = math.inf, away: float = AWA
         if waited >= limit:
             raise TaskSlowError(f"the vSphere task {task._moId} is still at work after {waited:.0f} seconds")
         pause = min(pause * _GROWTH, max(_SHORT_PAUSE, waited * _SHARE), _LONGEST_PAUSE)
-        time.sleep(min(pause, limit - waited))
+        session.pause(min(pause, limit - waited))
 
 
 def at_work(session: Session, vm: Any, kinds: Collection[str]) -> list[Any]:

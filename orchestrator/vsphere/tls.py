@@ -50,7 +50,8 @@ class Connection(http.client.HTTPSConnection):
         if found != self._thumbprint:
             self.close()
             raise ConnectError(
-                f"the certificate of {self.host}:{self.port} is not the pinned one: it has {colons(found)}",
+                f"the certificate of {self.host}:{self.port} is not the pinned one: expected is"
+                f" {colons(self._thumbprint)}, found {colons(found)}",
                 "if vCenter's certificate was replaced, give the new --thumbprint; else someone is between",
             )
 

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
+from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import ConnectError, ExitCode, UsageError
 from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings
-from orchestrator.vsphere.stub import UnreachableError
+from orchestrator.vsphere.stub import SessionClosedError, UnreachableError
 from orchestrator.vsphere.tls import colons
+from tests.waiting import until
 
 
 def failure(settings: VCenterSettings) -> ConnectError:
@@ -109,7 +111,8 @@ def test_a_pin_is_checked_on_every_connection(settings: VCenterSettings, simulat
     with connect(dataclasses.replace(settings, ca_files=(), thumbprint=digits)) as session:
         session.stub.DropConnections()
         session.stub.scheme.keywords["thumbprint"] = "00" * 20
-        with pytest.raises(ConnectError, match="is not the pinned one"):
+        wrong = colons("00" * 20)
+        with pytest.raises(ConnectError, match=f"expected is {wrong}, found {simulator.thumbprint}"):
             session.current_time()
         session.stub.scheme.keywords["thumbprint"] = digits
 
@@ -162,3 +165,53 @@ def test_closing_works_when_the_server_has_ended_the_session(
     with connect(settings):
         simulator.end_sessions()
     assert simulator.count("Login") == 1
+
+
+def test_a_session_that_failed_to_open_is_logged_out(
+    settings: VCenterSettings, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        assert len(simulator.sessions()) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Session(settings).open()
+    assert simulator.sessions() == []
+
+
+def test_what_waits_ends_with_the_session_and_logs_in_no_more(
+    settings: VCenterSettings, simulator: Simulator
+) -> None:
+    session = Session(settings)
+    session.open()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.pause, 60.0)
+        session.close()
+        with pytest.raises(SessionClosedError):
+            waiting.result(timeout=5)
+    with pytest.raises(SessionClosedError):
+        session.content.viewManager.CreateContainerView(session.content.rootFolder, [vim.Folder], True)
+    assert simulator.sessions() == []
+    assert simulator.count("Login") == 1
+
+
+def test_a_session_that_nobody_uses_is_kept_alive(settings: VCenterSettings, simulator: Simulator) -> None:
+    session = Session(settings, keep=0.05)
+    session.open()
+    try:
+        until(lambda: simulator.count("CurrentTime") >= 3)
+    finally:
+        session.close()
+
+
+def test_a_refused_login_is_not_tried_at_once_again(session: Session, simulator: Simulator) -> None:
+    """Many threads that each try would lock the account."""
+    good = session.settings
+    session.settings = dataclasses.replace(good, password=SecretStr("changed"))
+    simulator.end_sessions()
+    with ThreadPoolExecutor(8) as pool:
+        refusals = [pool.submit(session.log_in_again, session.generation) for _ in range(16)]
+    assert all(isinstance(refusal.exception(), ConnectError) for refusal in refusals)
+    assert simulator.count("Login") == 2
+    session.settings = good

@@ -69,3 +69,24 @@ def test_a_thumbprint_is_a_sha1_or_sha256(text: str) -> None:
 def test_several_ca_files() -> None:
     found = VCenterSettings.parse("vc", "a", SecretStr("b"), ca_file="/etc/one.pem:/etc/two.pem")
     assert found.ca_files == ("/etc/one.pem", "/etc/two.pem")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AB" * 20,
+        ":".join(["ab"] * 32),
+        "sha256 Fingerprint=" + ":".join(["AB"] * 32),
+        "SHA1 Fingerprint=" + ":".join(["AB"] * 20),
+        "SHA-256: " + ":".join(["aB"] * 32),
+        " " + " ".join(["ab"] * 20) + "\n",
+    ],
+)
+def test_a_thumbprint_is_read_as_tools_write_it(text: str) -> None:
+    found = VCenterSettings.parse("vc", "a", SecretStr("b"), thumbprint=text).thumbprint
+    assert found in ("ab" * 20, "ab" * 32)
+
+
+def test_a_token_file_takes_the_place_of_name_and_password() -> None:
+    found = VCenterSettings.parse("vc", token_file="/run/secrets/token")
+    assert (found.token_file, found.username) == ("/run/secrets/token", "")
