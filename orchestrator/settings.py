@@ -21,6 +21,7 @@ from converters.image.rules import select
 from converters.outputs.reference import TAG, split_repository
 from orchestrator.errors import UsageError
 from orchestrator.preflight.checks import Check
+from orchestrator.vsphere.rules import HOST_QUIESCE_MINUTES
 from orchestrator.vsphere.values import QuiescePolicy
 
 _PREFIX_FORM = "HOST[:PORT]/PREFIX in lower case, without a scheme"
@@ -129,6 +130,13 @@ class Settings(BaseModel):
     password_file: Path | None = _setting(
         None, Section.VCENTER, VCENTER_VERBS, "File that holds the password, in place of GOVC_PASSWORD."
     )
+    token_file: Path | None = _setting(
+        None,
+        Section.VCENTER,
+        VCENTER_VERBS,
+        "File that holds a session cookie (`govc session.login -l`) or a SAML bearer token, in place of user "
+        "and password.",
+    )
     insecure: bool = _setting(
         False, Section.VCENTER, VCENTER_VERBS, "Do not verify vCenter's certificate.", env="GOVC_INSECURE"
     )
@@ -165,7 +173,7 @@ class Settings(BaseModel):
     dry_run: bool = _setting(
         False,
         Section.SELECTION,
-        frozenset({Verb.RUN}),
+        frozenset({Verb.RUN, Verb.SWEEP}),
         "Show what would be done and why not; change nothing.",
     )
     refresh: bool = _setting(
@@ -187,6 +195,14 @@ class Settings(BaseModel):
         Section.SELECTION,
         frozenset({Verb.RUN}),
         "Whether guests' file systems are frozen for the snapshot, where VMware Tools run.",
+    )
+    quiesce_minutes: int = _setting(
+        HOST_QUIESCE_MINUTES,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "Minutes a guest may take for that, its scripts included; then --quiesce says what follows.",
+        ge=5,
+        le=240,
     )
 
     registry: str = _setting(
@@ -287,6 +303,14 @@ class Settings(BaseModel):
         Section.BUDGETS,
         frozenset({Verb.RUN}),
         "Hours for which a VM is put off while a backup, another task or its host's absence is in the way.",
+        ge=0,
+    )
+    removal_hours: float = _setting(
+        1,
+        Section.BUDGETS,
+        frozenset({Verb.RUN}),
+        "Hours for which a snapshot's removal is tried again that vCenter refuses; one that goes on is waited "
+        "for however long it takes.",
         ge=0,
     )
     lease_hours: float = _setting(

@@ -39,6 +39,7 @@ def vcenter_settings(settings: Settings) -> VCenterSettings:
         insecure=settings.insecure,
         ca_file=str(settings.ca_file or ""),
         thumbprint=settings.thumbprint,
+        token_file=str(settings.token_file or ""),
     )
 
 
@@ -66,7 +67,9 @@ def data_disk_limit(settings: Settings) -> int | None:
 
 def snapshot_limits(settings: Settings) -> SnapshotLimits:
     """When a VM gets no snapshot."""
-    return SnapshotLimits(free_fraction=settings.datastore_free / 100)
+    return SnapshotLimits(
+        free_fraction=settings.datastore_free / 100, quiesce_minutes=settings.quiesce_minutes
+    )
 
 
 def registry_prefix(settings: Settings) -> str:

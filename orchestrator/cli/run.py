@@ -110,7 +110,11 @@ def run_config(settings: Settings) -> RunConfig:
             datastore_snapshots=settings.snapshots_per_datastore,
             jobs=settings.max_vms,
         ),
-        rules=Rules(max_attempts=settings.attempts, put_off_limit=settings.put_off_hours * HOUR),
+        rules=Rules(
+            max_attempts=settings.attempts,
+            put_off_limit=settings.put_off_hours * HOUR,
+            release_limit=settings.removal_hours * HOUR,
+        ),
         job=JobSettings(
             tags=(settings.tag,),
             quiesce=settings.quiesce,
