@@ -27,6 +27,8 @@ from orchestrator.vsphere.values import CheckResult, Grade, VirtualMachine
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 60.0
+_SOON_SECONDS = 2.0
+"""Until workers are asked again that could not be."""
 _LOOK_SECONDS = 0.1
 """Between two looks whether an answer is still wanted."""
 _AGAIN_SECONDS = 60.0
@@ -35,7 +37,7 @@ _AGAIN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A worker gets no VM, or none does."""
+    """A worker gets no VM."""
 
     note: str
     """What a person should know."""
@@ -111,15 +113,21 @@ class Gate:
             thread.join()
 
     def _attend(self, cluster: Cluster) -> None:
+        pause = _AGAIN_SECONDS
         while True:
-            self._wake.wait(_AGAIN_SECONDS)
+            self._wake.wait(pause)
             self._wake.clear()
             if self._closed:
                 return
+            pause = _AGAIN_SECONDS
             with self._lock:
                 waiting = tuple(self._waiting)
-            if waiting and (judged := self._test(cluster, waiting, lambda: self._closed)) is not None:
+            if not waiting:
+                continue
+            if (judged := self._test(cluster, waiting, lambda: self._closed)) is not None:
                 self._decide(judged)
+            else:  # the scheduler is gone, or does not know yet whom it has told of
+                pause = _SOON_SECONDS
 
     def _test(
         self, cluster: Cluster, only: Collection[str] | None, unwanted: Callable[[], bool]
@@ -147,8 +155,6 @@ class Gate:
                 if self._refused.get(worker) != why:
                     self._refused[worker] = why
                     self._tell(Refused(f"worker {worker} gets no VM: {why}"))
-        if not judged.fit and not judged.unfit:  # it is not the workers' own trouble
-            self._tell(Refused("no worker gets a VM: " + _words(judged)[0]))
 
 
 def _answer(asking: Future[RollCall], unwanted: Callable[[], bool]) -> RollCall | None:

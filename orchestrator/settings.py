@@ -309,8 +309,8 @@ class Settings(BaseModel):
         1,
         Section.BUDGETS,
         frozenset({Verb.RUN}),
-        "Hours for which a snapshot's removal is tried again that vCenter refuses; one that goes on is waited "
-        "for however long it takes.",
+        "Hours for which a snapshot's removal that vCenter refuses is tried again; one that goes on is "
+        "waited for however long it takes.",
         ge=0,
     )
     lease_hours: float = _setting(
@@ -404,6 +404,12 @@ class Settings(BaseModel):
     )
     metrics_address: str = _setting(
         "127.0.0.1", Section.RECORDS, frozenset({Verb.RUN}), "Address to serve metrics on."
+    )
+    deep: bool = _setting(
+        False,
+        Section.READING,
+        frozenset({Verb.CHECK}),
+        "Also start libguestfs' appliance on each worker: 768 MiB and up to a minute.",
     )
     format: Format = _setting(
         Format.TABLE,

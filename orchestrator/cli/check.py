@@ -136,6 +136,7 @@ def find(settings: Settings, console: Console) -> Findings:
             tuple(engine.value for engine in settings.engines),
             skip=skip,
             thorough=True,
+            deep=settings.deep,
         )
         if not order.hosts:
             needs = replace(needs, hosts={})

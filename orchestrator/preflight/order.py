@@ -23,6 +23,7 @@ def probe_order(
     *,
     skip: Collection[Check],
     thorough: bool,
+    deep: bool = False,
 ) -> ProbeOrder:
     """What to ask of each worker; see ``ProbeOrder`` for what each argument is.
 
@@ -36,4 +37,5 @@ def probe_order(
         scratch=scratch,
         engines=engines,
         thorough=thorough,
+        deep=deep,
     )

@@ -38,12 +38,15 @@ def judge(roll: RollCall, needs: Needs, out: Collection[str] | None = None) -> J
         none = CheckResult("workers", False, "none has the Dask resource `convert`", START_WORKERS)
         return Judged((none,), {}, frozenset(), {})
     probed = {who: answer for who, answer in roll.answers.items() if isinstance(answer, Probed)}
-    found = hosts.reachable({who: one.reach for who, one in probed.items()}, out)
     lines = _lines(roll, probed, needs)
+    unfit = {who: why for who in roll.workers if (why := _objection(roll, who, lines.get(who, ())))}
+    # Who gets no VM anyway must not decide which hosts are used, unless nobody is left to decide.
+    counting = {who: one.reach for who, one in probed.items() if who not in unfit}
+    found = hosts.reachable(counting or {who: one.reach for who, one in probed.items()}, out)
     for who, missed in found.apart.items():
         lines[who].append(hosts.misses(missed))
-    unfit = {who: why for who in roll.workers if (why := _objection(roll, who, lines.get(who, ())))}
-    fit = frozenset() if _of_scheduler(roll) else frozenset(roll.workers) - unfit.keys()
+        unfit.setdefault(who, _objection(roll, who, lines[who]))
+    fit = frozenset(roll.workers) - unfit.keys()
     results = [_count(roll, fit, unfit), replace(versions(roll), blocks=not fit)]
     if needs.hosts and probed:
         results.append(hosts.tell(needs.hosts, found))
@@ -82,6 +85,8 @@ def _objection(roll: RollCall, who: str, lines: Collection[CheckResult]) -> str:
     """Why a worker must not get a VM; empty when it may."""
     if different := _of_worker(roll, who):
         return different[0]
+    if different := _of_scheduler(roll):
+        return f"its scheduler {different[0]}"
     grave = next((line for line in lines if not line.ok and line.blocks), None)
     return f"{grave.name}: {grave.detail}" if grave else ""
 

@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import os
 import platform
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from converters.errors import ConvertError, UnsupportedError
 from converters.filesystems import available
 from converters.filesystems.engines import Engine
 from orchestrator.errors import OrchestratorError
+from orchestrator.report import text
 from orchestrator.vsphere.values import CheckResult
 
 _KVM = Path("/dev/kvm")
@@ -76,6 +78,17 @@ def engines(allowed: Collection[str], folder: Path, thorough: bool) -> Iterator[
         yield attempt("disk formats", _qemu, "disks that are neither raw nor exported fail then")
         if Engine.GUESTFS in allowed:
             yield CheckResult("KVM", True, _kvm())
+
+
+def appliance(folder: Path) -> CheckResult:
+    """Whether libguestfs' appliance starts, and how long that takes; ``folder`` is for temporary files."""
+
+    def start() -> str:
+        began = time.monotonic()
+        available.start_appliance(folder)
+        return f"starts in {text.duration(time.monotonic() - began)}"
+
+    return attempt("libguestfs' appliance", start, _LOST_WITHOUT[Engine.GUESTFS])
 
 
 def attempt(name: str, try_it: Callable[[], str], otherwise: str = "") -> CheckResult:

@@ -251,6 +251,15 @@ def test_a_worker_that_does_not_pass_is_tested_again(monkeypatch: pytest.MonkeyP
         assert told.get(timeout=5) == WorkerJoined("w", 1)
 
 
+def test_workers_that_cannot_be_asked_are_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.gate._SOON_SECONDS", 0.05)
+    with gate() as (opened, cluster, told):
+        opened.heard(WorkerJoined("w", 1))
+        cluster.asked.get(timeout=5).set_exception(ConnectionError("the scheduler is gone"))
+        cluster.asked.get(timeout=5).set_result(roll(w=probed(FINE)))
+        assert told.get(timeout=5) == WorkerJoined("w", 1)
+
+
 def test_whoever_interrupts_the_first_test_does_not_wait_for_it() -> None:
     cluster, opened = Asked(), Gate(ORDER, VMS, lambda event: None)
     with opened.open(cast(Cluster, cluster), unwanted=lambda: True):

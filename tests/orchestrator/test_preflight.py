@@ -137,6 +137,7 @@ def test_another_scheduler_keeps_a_run_from_beginning() -> None:
     called = replace(roll(a=probed(FINE)), scheduler={**SCHEDULER, "distributed": "2025.1.0"})
     judged = judge(called, Needs())
     assert judged.fit == frozenset()
+    assert judged.unfit == {"a": "its scheduler has distributed 2025.1.0, here is 2026.8.0"}
     assert grades(judged)["versions"] is Grade.BLOCKING
 
 
@@ -229,6 +230,11 @@ def test_a_worker_that_misses_what_others_reach_gets_no_vm() -> None:
     assert judged.fit == {"a"} and judged.out == {}
     assert hosts_line(judged).ok
     assert judged.unfit["b"] == ("reach of ESXi hosts: does not reach what other workers reach: esx-1, esx-2")
+
+
+def test_who_gets_no_vm_anyway_does_not_decide_which_hosts_are_used() -> None:
+    judged = judge(roll(a=probed(BAD), b=probed(FINE, reach=Reach({"esx-2": DOWN}))), NEEDS)
+    assert judged.fit == {"b"} and judged.out == {"esx-2": DOWN}
 
 
 def test_of_two_sites_the_one_with_more_workers_is_used() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -85,6 +86,21 @@ def test_a_small_memory_limit_of_a_container_is_seen(tmp_path: Path, monkeypatch
     assert machine.memory().total == 256 << 20
     limit.write_text("max\n")
     assert machine.memory().total > 256 << 20
+
+
+def test_the_appliance_is_started_when_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = ProbeOrder((), NOWHERE, ACCESS, str(tmp_path), ("ext2fs", "guestfs"), deep=True)
+    *_, started = probe(order).results
+    assert re.fullmatch(r"starts in \d+\.\d s", started.detail), started
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv(
+        "LIBGUESTFS_PATH", str(tmp_path)
+    )  # where no appliance is, and no kernel to make one of
+    monkeypatch.setenv("LIBGUESTFS_CACHEDIR", str(tmp_path))
+    *_, failed = probe(order).results
+    assert failed.grade is Grade.WARNING and failed.remedy, failed
 
 
 def test_without_kvm_it_is_said_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
