@@ -27,7 +27,7 @@ from orchestrator.preflight.checks import Check
 from orchestrator.preflight.order import probe_order
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
-from orchestrator.sweep import Swept, forget, sweep
+from orchestrator.sweep import Sweep, Swept, begin, forget
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.values import CheckResult, Grade, Inventory, VirtualMachine
 from orchestrator.whereabouts import AT_A_TIME, Watch, watching
@@ -122,20 +122,14 @@ class Run:
             run = self._ledger.begin_run(identity, inventory.datacenter_path)
             outcome = "failed"
             try:
-                swept = self._sweep(inventory, run)
-                surveyed = self._survey(inventory, identity)
-                self._require_privileges(surveyed)
-                self._board.enlist(run, self._config.settings)
-                outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
-                if outcome == "done" and (swept.failed or swept.unseen):
-                    # What was in the way, such as a dead run's lease, may have ended meanwhile, and what a
-                    # dead run asked for last may have been made only after the first sweep.
-                    swept = self._sweep(inventory, run)
-                    forget(self._ledger, swept.unseen)
-                for snapshot, why in swept.failed:
-                    self._board.note(
-                        f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
-                    )
+                with self._sweep(inventory, run) as sweeping:
+                    self._tell_swept(sweeping.wait(self._config.patience.sweep, lambda: self._stopping))
+                    surveyed = self._survey(inventory, identity)
+                    self._require_privileges(surveyed)
+                    self._board.enlist(run, self._config.settings)
+                    outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
+                    if outcome == "done":
+                        self._end_sweep(sweeping, inventory, run)
             finally:
                 self._board.end(outcome)
                 run.end(outcome)
@@ -146,12 +140,38 @@ class Run:
         self._stopping = True
         self._events.put(event)
 
-    def _sweep(self, inventory: Inventory, run: RunLedger) -> Swept:
-        """Remove what earlier runs left."""
+    def _sweep(self, inventory: Inventory, run: RunLedger) -> Sweep:
+        """Begin to remove what earlier runs left."""
         patience = self._config.patience.sweep
-        swept = sweep(self._vcenter, self._ledger, inventory.datacenter_path, run.id, patience)
-        self._board.swept += len(swept.removed)
-        return swept
+        return begin(self._vcenter, self._ledger, inventory.datacenter_path, run.id, patience)
+
+    def _tell_swept(self, swept: Swept, before: int = 0) -> None:
+        """Show what a sweep has come to, ``before`` being what an earlier one removed."""
+        self._board.swept = before + len(swept.removed)
+        for snapshot in swept.going_on:
+            self._board.note(
+                f"the removal of an earlier run's snapshot of {snapshot.vm_name or snapshot.vm} takes long: "
+                "it goes on beside this run"
+            )
+
+    def _end_sweep(self, sweeping: Sweep, inventory: Inventory, run: RunLedger) -> None:
+        """Wait for removals that last, and try what failed at first a second time.
+
+        What was in the way, such as a dead run's lease, may have ended meanwhile, and what a dead run asked
+        for last may have been made only after the first sweep.
+        """
+        swept = sweeping.wait(stopping=lambda: self._stopping)
+        self._tell_swept(swept)
+        if (swept.failed or swept.unseen) and not self._stopping:
+            before = len(swept.removed)
+            with self._sweep(inventory, run) as again:
+                swept = again.wait(stopping=lambda: self._stopping)
+            self._tell_swept(swept, before)
+            forget(self._ledger, swept.unseen)
+        for snapshot, why in swept.failed:
+            self._board.note(
+                f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"
+            )
 
     def _survey(self, inventory: Inventory, identity: str) -> Survey:
         config = self._config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -13,8 +15,8 @@ from orchestrator import logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
 from orchestrator.report import text
-from orchestrator.settings import LogFormat, Settings, Verb
-from orchestrator.sweep import Swept, forget
+from orchestrator.settings import LogFormat, Verb
+from orchestrator.sweep import Found, forget, look
 from orchestrator.sweep import sweep as sweep_vcenter
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import SnapshotRef
@@ -32,10 +34,19 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
     """
     settings = settings_from(ctx, parameters)
     logs.configure(settings.log_format is LogFormat.JSON, Console(stderr=True))
-    swept = _sweep(settings)
-    table = _table(swept)
-    if table.row_count:
-        Console().print(table)
+    with VCenter(vcenter_settings(settings)) as vcenter, open_ledger(settings) as ledger:
+        if settings.dry_run:
+            _show(look(vcenter, ledger, settings.datacenter or None, ledger.live_runs()))
+            return ExitCode.OK
+        swept = sweep_vcenter(vcenter, ledger, settings.datacenter or None)
+        forget(ledger, swept.unseen)
+    _print(
+        (
+            *((snapshot, "removed") for snapshot in swept.removed),
+            *((snapshot, f"still there: {why}") for snapshot, why in swept.failed),
+            *((snapshot, f"left alone: {why}") for snapshot, why in swept.left_alone),
+        )
+    )
     click.echo(
         f"{text.plural(len(swept.removed), 'snapshot')} removed, {len(swept.failed)} could not be, "
         f"{len(swept.left_alone)} left alone"
@@ -48,28 +59,31 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
     return ExitCode.SOME_FAILED if swept.failed else ExitCode.OK
 
 
-def _sweep(settings: Settings) -> Swept:
-    with (
-        VCenter(vcenter_settings(settings)) as vcenter,
-        open_ledger(settings) as ledger,
-    ):
-        swept = sweep_vcenter(vcenter, ledger, settings.datacenter or None)
-        forget(ledger, swept.unseen)
-        return swept
+def _show(found: Found) -> None:
+    """Print what would be removed, and what would not."""
+    _print(
+        (
+            *((snapshot, f"would be removed; made {_moment(snapshot)}") for snapshot in found.mine),
+            *((snapshot, f"left alone: {why}") for snapshot, why in found.left_alone),
+        )
+    )
+    click.echo(
+        f"{text.plural(len(found.mine), 'snapshot')} would be removed, {len(found.left_alone)} left alone"
+    )
+    for intended in found.unseen:
+        click.echo(f"{intended.name} was asked for on {intended.vm} and is not there: never made, or not yet")
 
 
-def _table(swept: Swept) -> Table:
+def _print(rows: Iterable[tuple[SnapshotRef, str]]) -> None:
+    """A table of snapshots and what becomes of them; nothing when there are none."""
     table = Table(header_style="bold", pad_edge=False)
     for heading in ("VM", "snapshot", "outcome"):
         table.add_column(heading, overflow="fold")
-
-    def row(snapshot: SnapshotRef, outcome: str) -> None:
+    for snapshot, outcome in rows:
         table.add_row(Text(snapshot.vm_name or snapshot.vm), Text(snapshot.name), Text(outcome))
+    if table.row_count:
+        Console().print(table)
 
-    for snapshot in swept.removed:
-        row(snapshot, "removed")
-    for snapshot, why in swept.failed:
-        row(snapshot, f"still there: {why}")
-    for snapshot in swept.left_alone:
-        row(snapshot, "left alone: another ledger's, or its run is at work")
-    return table
+
+def _moment(snapshot: SnapshotRef) -> str:
+    return datetime.fromtimestamp(snapshot.created, UTC).strftime("%Y-%m-%d %H:%M UTC")

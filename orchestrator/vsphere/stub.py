@@ -165,6 +165,13 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
                 f"no connection to {self.settings.host}:{self.settings.port}: {error}"
             ) from error
 
+    def ReturnConnection(self, conn: Any) -> None:
+        """Called by pyvmomi when an answer was read."""
+        if self.closed:
+            conn.close()  # nobody drops it any more
+        else:
+            super().ReturnConnection(conn)
+
     def _authenticated(self, info: Any, send: Callable[[], T]) -> T:
         for _ in range(_LOGINS):
             seen = self.generation

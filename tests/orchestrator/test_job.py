@@ -153,10 +153,10 @@ def test_a_sweep_spares_live_runs_and_other_ledgers(
     tmp_path: Path,
 ) -> None:
     made = control.snapshot(web.moref, JOB)
-    assert sweep(vcenter, ledger).left_alone == (made,)
+    assert sweep(vcenter, ledger).left_alone == ((made, "its run is at work"),)
     run.end("died")
     with Ledger(tmp_path / "other.sqlite") as other:
-        assert sweep(vcenter, other).left_alone == (made,)
+        assert sweep(vcenter, other).left_alone == ((made, "another ledger's"),)
     assert sweep(vcenter, ledger, "DC0").removed == (made,)
     assert ledger.open_snapshots() == ()
 

@@ -48,3 +48,14 @@ def test_what_stays_is_told_with_what_a_person_can_do(
     assert swept.status == ExitCode.OK
     assert "1 snapshot removed, 0 could not be, 0 left alone" in swept.out
     assert leftover in swept.out
+
+
+def test_a_dry_run_shows_what_would_go_and_changes_nothing(
+    orchestrate: Orchestrate, simulator: Simulator, leftover: str
+) -> None:
+    shown = orchestrate("sweep", "--dry-run")
+    assert shown.status == ExitCode.OK
+    assert "1 snapshot would be removed, 0 left alone" in shown.out
+    assert leftover in shown.out and "would be removed; made 20" in shown.out
+    assert [found.name for found in simulator.snapshots() if found.name == leftover] == [leftover]
+    assert orchestrate("sweep").status == ExitCode.OK
