@@ -20,7 +20,7 @@ from orchestrator.fleet.machine import SetAside, WorkerJoined
 from orchestrator.fleet.states import Failure, WorkerLost
 from orchestrator.preflight import hosts
 from orchestrator.preflight.needs import needs_of
-from orchestrator.preflight.workers import Judged, judge
+from orchestrator.preflight.workers import WORKERS, Judged, judge
 from orchestrator.probe.worker import ProbeOrder, probe
 from orchestrator.vsphere.values import CheckResult, Grade, VirtualMachine
 
@@ -102,6 +102,7 @@ class Gate:
         judged = self._test(cluster, None, unwanted)
         if judged is not None:
             _require(judged)
+            _warn(judged)
             self._decide(judged)
         thread = threading.Thread(target=self._attend, args=(cluster,), name="gate")
         thread.start()
@@ -180,10 +181,17 @@ def _require(judged: Judged) -> None:
         raise CheckError(*_words(judged))
 
 
+def _warn(judged: Judged) -> None:
+    """Log what may go badly; who gets no VM, and which hosts are out of reach, the run tells."""
+    for result in judged.results:
+        if result.grade is Grade.WARNING and result.name not in (WORKERS, hosts.NAME):
+            log.warning("%s: %s → %s", result.name, result.detail, result.remedy)
+
+
 def _words(judged: Judged) -> tuple[str, str]:
     """What keeps a run from beginning, and what to do about it, as ``orchestrate check`` says it."""
     grave: list[CheckResult] = [
-        result for result in judged.results if result.grade is Grade.BLOCKING and result.name != "workers"
+        result for result in judged.results if result.grade is Grade.BLOCKING and result.name != WORKERS
     ]
     remedies = dict.fromkeys(result.remedy for result in grave if result.remedy)
     return "; ".join(f"{result.name}: {result.detail}" for result in grave), "; ".join(remedies)

@@ -15,6 +15,7 @@ from orchestrator.probe.hosts import NFC_PORT, Reach
 from orchestrator.report import text
 from orchestrator.vsphere.values import CheckResult
 
+NAME = "ESXi hosts"
 REMEDY = (
     "workers download from the hosts by these names: let them resolve (DNS, /etc/hosts), and open"
     f" TCP {NFC_PORT} to the hosts"
@@ -57,11 +58,11 @@ def reachable(reaches: Mapping[str, Reach], out: Collection[str] | None = None) 
 
 def tell(hosts: Mapping[str, int], found: Reachable) -> CheckResult:
     """One line; ``hosts`` says how many VMs are to be converted on each."""
-    name, count = "ESXi hosts", len(hosts)
+    count = len(hosts)
     untried = f"; for {found.untried} there was no time" if found.untried else ""
     if not found.out:
         reached = count - found.untried
-        return CheckResult(name, True, f"{reached} of {count} take a connection on port {NFC_PORT}{untried}")
+        return CheckResult(NAME, True, f"{reached} of {count} take a connection on port {NFC_PORT}{untried}")
     lost = sum(hosts.get(host, 0) for host in found.out)
     shown = some((f"{host}: {why}" for host, why in found.out.items()), "; ")
     detail = f"{len(found.out)} of {count} out of reach of the workers: {shown}{untried}"
@@ -69,7 +70,7 @@ def tell(hosts: Mapping[str, int], found: Reachable) -> CheckResult:
         f"; {text.plural(lost, 'VM')} there would be set aside" if lost else "; no VM to convert is there"
     )
     nothing_left = lost > 0 and lost == sum(hosts.values())
-    return CheckResult(name, False, detail, REMEDY, blocks=nothing_left)
+    return CheckResult(NAME, False, detail, REMEDY, blocks=nothing_left)
 
 
 def misses(hosts: Collection[str]) -> CheckResult:

@@ -15,6 +15,7 @@ from orchestrator.report import text
 from orchestrator.skew import clock
 from orchestrator.vsphere.values import CheckResult
 
+WORKERS = "workers"
 START_WORKERS = "start workers: `dask worker SCHEDULER --resources convert=1 --nthreads 1`"
 SAME_VERSIONS = "start scheduler and workers from the same image or virtual environment as this command"
 
@@ -35,7 +36,7 @@ class Judged:
 def judge(roll: RollCall, needs: Needs, out: Collection[str] | None = None) -> Judged:
     """Judge the workers; ``out`` are hosts that are given up already, None when none has been tried."""
     if not roll.workers:
-        none = CheckResult("workers", False, "none has the Dask resource `convert`", START_WORKERS)
+        none = CheckResult(WORKERS, False, "none has the Dask resource `convert`", START_WORKERS)
         return Judged((none,), {}, frozenset(), {})
     probed = {who: answer for who, answer in roll.answers.items() if isinstance(answer, Probed)}
     lines = _lines(roll, probed, needs)
@@ -75,10 +76,10 @@ def _lines(roll: RollCall, probed: Mapping[str, Probed], needs: Needs) -> dict[s
 def _count(roll: RollCall, fit: frozenset[str], unfit: Mapping[str, str]) -> CheckResult:
     count = len(roll.workers)
     if len(fit) == count:
-        return CheckResult("workers", True, f"{count} of {count} can convert")
+        return CheckResult(WORKERS, True, f"{count} of {count} can convert")
     shown = some((f"{who} gets no VM: {why}" for who, why in unfit.items()), "; ")
     detail = f"{len(fit)} of {count} can convert" + (f"; {shown}" if shown else "")
-    return CheckResult("workers", False, detail, "see the lines below", blocks=not fit)
+    return CheckResult(WORKERS, False, detail, "see the lines below", blocks=not fit)
 
 
 def _objection(roll: RollCall, who: str, lines: Collection[CheckResult]) -> str:

@@ -32,7 +32,7 @@ from tests.conftest import StartSimulator
 from tests.orchestrator.dask_processes import ROOT, remote_cluster, remote_worker
 from tests.orchestrator.fleet.vms import make_vm
 from tests.orchestrator.fleet_run import DATACENTER, Place, prepared
-from tests.orchestrator.test_preflight import BAD, FINE, HERE, SCHEDULER, probed, roll
+from tests.orchestrator.test_preflight import BAD, FINE, HERE, NOW, SCHEDULER, probed, roll
 from tests.tls_server import tls_server
 from tests.waiting import until
 
@@ -223,6 +223,12 @@ def test_who_was_tested_at_the_beginning_comes_in_at_once() -> None:
         opened.heard(WorkerJoined("w", 1))
         assert told.get(timeout=5) == WorkerJoined("w", 1)
         assert cluster.asked.empty()
+
+
+def test_what_may_go_badly_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with gate(roll(w=probed(FINE, clock=NOW + 90))):
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "orchestrator.gate"]
+    assert line.startswith("clock: every worker: the worker's clock is +90 s from this machine's → let both")
 
 
 def test_vms_are_set_aside_before_the_first_worker_is_heard_of() -> None:
