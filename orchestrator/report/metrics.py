@@ -110,12 +110,26 @@ def _snapshots(view: RunView) -> Iterator[Metric]:
         max((view.now - moment for moment in since), default=0),
     )
     yield GaugeMetricFamily(
+        "orchestrate_snapshots_refused",
+        "Snapshots whose removal vCenter has refused, and that is tried again.",
+        sum(_refused(job) for job in view.jobs),
+    )
+    yield GaugeMetricFamily(
         "orchestrate_snapshots_left",
         "Snapshots that could not be removed and are still on their VMs.",
         sum(job.snapshot_left for job in view.jobs),
     )
     yield CounterMetricFamily(
         "orchestrate_snapshots_swept", "Snapshots of earlier runs removed at the start.", view.swept
+    )
+
+
+def _refused(job: JobView) -> bool:
+    """Whether the removal of the snapshot that the job has now has failed."""
+    since = job.snapshot_since
+    return since is not None and any(
+        time.stage is Stage.RELEASE and time.ended is not None and not time.ok and time.started >= since
+        for time in job.stages
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.errors import ConnectError
+from orchestrator.fleet.states import JobState, Stage
+from orchestrator.fleet.view import StageTime
 from orchestrator.report.metrics import serve
-from tests.orchestrator.report.views import run_view
+from tests.orchestrator.report.views import job, run_view
 
 
 def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -37,6 +40,18 @@ def test_samples_follow_the_view() -> None:
     assert samples["orchestrate_workers", ()] == 2
     steps = (("engine", "ext2fs"), ("instead", "guestfs"))
     assert samples["orchestrate_reader_step_downs_total", steps] == 1
+
+
+@pytest.mark.parametrize(
+    ("ended", "since", "refused"), [(1020.0, 1005.0, 1), (1020.0, 1030.0, 0), (None, 1005.0, 0)]
+)
+def test_a_removal_counts_as_refused_while_its_snapshot_is_there(
+    ended: float | None, since: float, refused: int
+) -> None:
+    release = StageTime(Stage.RELEASE, 1, 1010.0, ended)
+    held = job("web", JobState.RELEASING, stages=(release,), snapshot_since=since)
+    with serve(lambda: replace(run_view(), jobs=(held,)), "127.0.0.1", 0) as port:
+        assert scrape(port)["orchestrate_snapshots_refused", ()] == refused
 
 
 def test_histograms_are_cumulative_and_complete() -> None:
