@@ -52,6 +52,8 @@ HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
 Event = GateEvent | Moved | Crowded | Interrupted | Terminated
+_LEAVE_SECONDS = 2.0
+"""For leases and the session, when snapshots could not be removed in time."""
 _PHASES = {
     Mode.RUN: RunPhase.RUNNING,
     Mode.DRAIN: RunPhase.DRAINING,
@@ -109,6 +111,7 @@ class Loop:
             self._beat_when_due()
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self.ledger.end("interrupted")
+                self.vcenter.leave(_LEAVE_SECONDS)
                 self.leave(SWEEP_HINT)
                 return
             event = self._next()

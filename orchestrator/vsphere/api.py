@@ -128,6 +128,10 @@ class VCenterApi(Protocol):
         """
         ...
 
+    def leave(self, seconds: float) -> None:
+        """As ``close``, as far as that goes in so many seconds: the process is about to end."""
+        ...
+
     def close(self) -> None:
         """Abort the leases that are still open, log out and disconnect. Harmless when done twice."""
         ...

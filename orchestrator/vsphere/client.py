@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
@@ -143,6 +144,12 @@ class VCenter:
         """The privileges that converting the VMs takes."""
         with translated("asking for privileges"):
             return check.privileges(self._session, vms)
+
+    def leave(self, seconds: float) -> None:
+        """Close within so many seconds, or leave it at that."""
+        ending = threading.Thread(target=self.close, name="leaving", daemon=True)
+        ending.start()
+        ending.join(seconds)
 
     def close(self) -> None:
         """Abort open leases, log out, disconnect."""

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
 
 import pytest
 
-from deploy.demo.simulator import Simulator
+from deploy.demo.simulator import Rule, Simulator
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.marker import Marker, may_sweep, parse_marker
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import QuiescePolicy
+from tests.waiting import until
 
 
 def convert(vcenter: VCenterApi, vm: str, marker: Marker) -> int:
@@ -64,3 +66,24 @@ def test_closing_twice_is_harmless(settings: VCenterSettings) -> None:
 def test_credentials_do_not_leave_the_process(vcenter: VCenter) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(vcenter)
+
+
+def test_whoever_leaves_in_haste_logs_out_all_the_same(
+    settings: VCenterSettings, simulator: Simulator
+) -> None:
+    vcenter = VCenter(settings)
+    begun = time.monotonic()
+    vcenter.leave(5.0)
+    assert time.monotonic() - begun < 5.0
+    assert simulator.sessions() == []
+
+
+def test_a_vcenter_that_does_not_answer_holds_nobody_up(
+    settings: VCenterSettings, simulator: Simulator
+) -> None:
+    vcenter = VCenter(settings)
+    simulator.inject(Rule("Logout", delay_ms=1500))
+    begun = time.monotonic()
+    vcenter.leave(0.2)
+    assert time.monotonic() - begun < 1.0
+    until(lambda: simulator.sessions() == [])
