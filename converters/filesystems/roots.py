@@ -22,8 +22,8 @@ _PROGRAMS = (b"bin", b"usr")
 _FSTAB_LIMIT = 1 << 20
 _HINT = "say which: `orchestrate convert DISK… --root DISK:PARTITION`, with all disks of the guest"
 _UNKNOWN_HINT = (
-    "if another disk holds the root, it is needed too; else this one was never used, is encrypted without a "
-    "header, or is damaged: `blkid -p DISK` and `qemu-img info DISK` tell what others make of it"
+    "if another disk holds the root, it is needed too; else this one is unused, damaged, or encrypted "
+    "without a header: `blkid -p DISK` tells what others make of it"
 )
 
 

@@ -97,7 +97,7 @@ def show(services: Services) -> bool:
     left = len(snapshots) - snapshots.count(scenario.BY_HAND)
     print(f"\nIn vCenter: {left} snapshots left, {len(services.vcenter.leases().open)} leases open.", end=" ")
     print(f"What somebody made by hand is still there: {snapshots.count(scenario.BY_HAND)} snapshot.")
-    print(f"That VM {scenario.BROKEN} failed is meant: its disk is noise.")
+    print(f"VM {scenario.BROKEN} is meant to fail: its disk is noise.")
     jobs = json.loads((OUTPUT / "report.json").read_text())["run"]["jobs"]
     image = next((job["image"] for job in jobs if job["vm"] == scenario.SHOWN and job["image"]), None)
     if image is None:
@@ -148,7 +148,8 @@ def fetch(url: str, container: Any) -> str:
 
 def say(text: str) -> None:
     """A heading."""
-    print(f"\n\033[1m==>\033[0m {text}", flush=True)
+    mark = "\033[1m==>\033[0m" if sys.stdout.isatty() else "==>"
+    print(f"\n{mark} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from orchestrator import __version__
 from orchestrator.fleet.states import JobState
-from orchestrator.fleet.view import JobView, RunView
+from orchestrator.fleet.view import ConversionView, JobView, RunView
 from orchestrator.report import text
 from orchestrator.report.order import worst_first
 
@@ -46,6 +47,7 @@ def as_html(view: RunView) -> str:
         duration=text.duration,
         count=_count,
         noun=text.noun,
+        with_code=_with_code,
         alike=_alike,
         repository=_repository,
     )
@@ -152,9 +154,8 @@ def _remarks(job: JobView) -> list[str]:
     """What a person should know about how an image came to be."""
     remarks = [job.reason] if job.reason else []
     if (found := job.conversion) is not None:
-        left_out = sum(rule.bytes for rule in found.left_out)
         starts = f"starts {found.service}" if found.service else "starts a shell"
-        remarks.append(f"{found.release}; {starts}; {text.size(left_out)} left out of the image.")
+        remarks.append(f"{found.release}; {starts}; {_left_out(found)}.")
         remarks += [f"{step.volume} was read by {step.instead}: {step.reason}" for step in found.step_downs]
         remarks += found.notes
     if job.error is not None:
@@ -163,6 +164,26 @@ def _remarks(job: JobView) -> list[str]:
         )
         remarks.append(f"{tried}: {job.error.message}")
     return remarks
+
+
+def _left_out(found: ConversionView) -> str:
+    """What the image lacks of the guest, by the names in docs/cleaning.md."""
+    if not found.left_out:
+        return "nothing left out of the image"
+    rules = (f"{rule.name} {text.size(rule.bytes)}" if rule.bytes else rule.name for rule in found.left_out)
+    size = text.size(sum(rule.bytes for rule in found.left_out))
+    return f"{size} left out of the image ({', '.join(rules)})"
+
+
+def _with_code(words: str) -> Markup:
+    """Text of ours, in which commands stand between backticks, for the page."""
+    plain, *pairs = words.split("`")
+    if len(pairs) % 2:
+        return escape(words)
+    shown = escape(plain)
+    for command, after in zip(pairs[::2], pairs[1::2], strict=True):
+        shown += Markup("<code>{}</code>{}").format(command, after)
+    return shown
 
 
 def _moment(seconds: float) -> str:

@@ -46,7 +46,10 @@ def test_the_page_names_images_failures_and_reasons() -> None:
     assert "no Linux on <disk 0>" in text
     assert "look at the disk" in text
     assert "runs Windows" in text
-    assert "Debian GNU/Linux 12; starts nginx; 3.00 MiB left out of the image." in text
+    assert (
+        "Debian GNU/Linux 12; starts nginx; 3.00 MiB left out of the image (boot 3.00 MiB, lost-found)."
+        in text
+    )
     assert "disk 0 partition 1 was read by guestfs: xfs is not read in process" in text
     assert "0 snapshots left behind" in text
     assert "Tried 2 times: the worker ended" in text
@@ -111,6 +114,16 @@ def test_the_page_says_what_to_do_now(jobs: tuple[JobView, ...], words: list[str
     steps = [" ".join(step) for step in next_steps(dataclasses.replace(run_view(), jobs=jobs))]
     assert len(steps) == len(words)
     assert all(re.search(word, step) for word, step in zip(words, steps, strict=True))
+
+
+def test_commands_are_set_apart_and_nothing_else() -> None:
+    page = as_html(
+        dataclasses.replace(
+            run_view(), notes=("begin with `orchestrate sweep --help`, then <b>`rm`", "a ` alone")
+        )
+    )
+    assert "begin with <code>orchestrate sweep --help</code>, then &lt;b&gt;<code>rm</code></p>" in page
+    assert "a ` alone</p>" in page
 
 
 def test_names_from_a_guest_stay_text() -> None:

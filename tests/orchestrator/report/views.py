@@ -54,7 +54,10 @@ def run_view() -> RunView:
                     ),
                     entries=1234,
                     tree_bytes=2000,
-                    left_out=(LeftOut("boot", "a container has the host's kernel", 12, 3 << 20),),
+                    left_out=(
+                        LeftOut("boot", "a container has the host's kernel", 12, 3 << 20),
+                        LeftOut("lost-found", "it belongs to the file system", 1, 0),
+                    ),
                     notes=("There is no /etc/fstab: only the root file system is read.",),
                 ),
                 stages=(StageTime(Stage.DOWNLOAD, 1, 1012.0, 1019.5, True),),
