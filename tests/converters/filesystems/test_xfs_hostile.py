@@ -59,7 +59,7 @@ def read_all(disk: FlippedDisk) -> list[tuple[Entry, bytes]]:
 
 def metadata_places(path: Path, blocks: set[int]) -> list[int]:
     """Offsets of the bytes that hold anything but files' content, of the blocks that a reader reads."""
-    places = []
+    places: list[int] = []
     with open(path, "rb") as image:
         for block in sorted(blocks):
             image.seek(block * BLOCK)
