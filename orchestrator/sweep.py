@@ -55,13 +55,18 @@ class Swept:
 
 
 def look(
-    vcenter: VCenterApi, ledger: Ledger, datacenter: str | None = None, live: Iterable[str] = ()
+    vcenter: VCenterApi, ledger: Ledger, datacenter: str | None, live: Callable[[], Iterable[str]]
 ) -> Found:
-    """What a sweep would remove, with ``live`` runs at work; None: in every datacenter. Changes nothing."""
+    """What a sweep would remove while the runs that ``live`` gives are at work; changes nothing.
+
+    ``datacenter``: None for every one.
+    """
     listed = [
         (snapshot, parse_marker(snapshot.description)) for snapshot in vcenter.own_snapshots(datacenter)
     ]
-    at_work = frozenset(live)
+    asked_for = ledger.open_snapshots()
+    # Last: what a run that begins meanwhile makes or asks for must not look like a dead one's.
+    at_work = frozenset(live())
     mine: list[SnapshotRef] = []
     left_alone: list[tuple[SnapshotRef, str]] = []
     for snapshot, marker in listed:
@@ -73,7 +78,7 @@ def look(
     there = {(marker.run, marker.job) for _, marker in listed if marker is not None}
     unseen = tuple(
         intended
-        for intended in ledger.open_snapshots()
+        for intended in asked_for
         if place in ((intended.vcenter, None), (intended.vcenter, intended.datacenter))
         and intended.run not in at_work
         and (intended.run, intended.job) not in there
@@ -109,7 +114,7 @@ def begin(
         own_run: the run that sweeps, which has none yet.
         patience: how many seconds to wait for what else holds a VM.
     """
-    found = look(vcenter, ledger, datacenter, ledger.settle_runs() - {own_run})
+    found = look(vcenter, ledger, datacenter, lambda: ledger.settle_runs() - {own_run})
     return Sweep(vcenter, ledger, found, patience)
 
 

@@ -36,7 +36,7 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
     logs.configure(settings.log_format is LogFormat.JSON, Console(stderr=True))
     with VCenter(vcenter_settings(settings)) as vcenter, open_ledger(settings) as ledger:
         if settings.dry_run:
-            _show(look(vcenter, ledger, settings.datacenter or None, ledger.live_runs()))
+            _show(look(vcenter, ledger, settings.datacenter or None, ledger.live_runs))
             return ExitCode.OK
         swept = sweep_vcenter(vcenter, ledger, settings.datacenter or None)
         forget(ledger, swept.unseen)

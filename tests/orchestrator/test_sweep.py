@@ -95,7 +95,7 @@ def test_a_look_tells_what_a_sweep_would_do_and_changes_nothing(
         kept = tasks.wait(session, target.CreateSnapshot_Task("keep this", description, False, False))
         before = ledger.open_snapshots()
 
-        found = look(vcenter, ledger, "/DC0", ledger.live_runs())
+        found = look(vcenter, ledger, "/DC0", ledger.live_runs)
         assert [snapshot.name for snapshot in found.mine] == [ours]
         assert {snapshot.name: why for snapshot, why in found.left_alone} == {
             theirs: "another ledger's",
@@ -109,6 +109,25 @@ def test_a_look_tells_what_a_sweep_would_do_and_changes_nothing(
         assert sorted(snapshot.name for snapshot in simulator.snapshots()) == ["keep this", theirs]
         tasks.wait(session, kept.RemoveSnapshot_Task(False, True))
     vcenter.withdraw_snapshot(vms["web"].moref, Marker("another", "run-9", "web", 1e9))
+
+
+def test_a_run_that_begins_during_the_look_is_not_swept(
+    vcenter: VCenter, ledger: Ledger, vms: dict[str, VirtualMachine]
+) -> None:
+    begun: list[RunLedger] = []
+
+    def live() -> frozenset[str]:
+        at_work = ledger.live_runs()
+        run = ledger.begin_run(vcenter.about().instance_uuid, "/DC0")
+        begun.append(run)
+        run.enlist([EnlistedVm("web", vms["web"].instance_uuid, vms["web"].moref, "web", "", "web")])
+        run.snapshot_intended("web", vms["web"].moref, "orchestrate-web")
+        make(vcenter, vms["web"], marker(ledger, run, "web"))
+        return at_work
+
+    found = look(vcenter, ledger, "/DC0", live)
+    assert (found.mine, found.unseen) == ((), ())
+    vcenter.withdraw_snapshot(vms["web"].moref, marker(ledger, begun[0], "web"))
 
 
 def test_a_removal_that_lasts_holds_up_neither_the_others_nor_the_run(
