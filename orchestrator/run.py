@@ -245,6 +245,7 @@ class Run:
         def foremost() -> dict[str, str]:
             return {vms[job].moref: job for job in fleet.foremost(AT_A_TIME)}
 
+        self._board.phase = RunPhase.TESTING
         with (
             self._cluster(control, vms) as cluster,
             watching(watch, self._vcenter, foremost, self._events.put, config.patience.look),

@@ -19,6 +19,8 @@ class RunPhase(StrEnum):
 
     STARTING = "starting"
     """Leftovers are swept, the inventory is read."""
+    TESTING = "testing"
+    """Local workers are started; workers, and what they reach, are tested."""
     RUNNING = "running"
     DRAINING = "draining"
     """Interrupted once: no VM is begun any more, those begun end."""

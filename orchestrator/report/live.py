@@ -36,6 +36,7 @@ _COLUMNS = (("state", 12), ("downloaded", 15), ("read", 8), ("pushed", 8), ("rat
 """Of the live table, beside the VM's name: wide enough for what comes, so that nothing moves."""
 _PHASES = {
     RunPhase.STARTING: "reading the inventory",
+    RunPhase.TESTING: "testing the workers",
     RunPhase.DRAINING: "finishing what was begun; Ctrl-C again cancels it",
     RunPhase.CANCELLING: "cancelling and cleaning up; Ctrl-C again exits at once",
 }

@@ -22,7 +22,7 @@ from orchestrator.cluster import Cluster, ClusterSettings, RollCall
 from orchestrator.errors import CheckError
 from orchestrator.fleet.machine import SetAside, WorkerJoined
 from orchestrator.fleet.states import JobState, WorkerLost
-from orchestrator.fleet.view import JobView, RunView
+from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.gate import Gate, GateEvent, Refused
 from orchestrator.ledger import Ledger
 from orchestrator.probe.hosts import NFC_PORT, Reach
@@ -91,6 +91,7 @@ def test_vms_of_a_host_out_of_reach_are_set_aside_and_a_rerun_takes_them(
 ) -> None:
     with answering(tmp_path, UP), prepared(place, skip_check=frozenset()) as run:
         view = run.execute()
+    assert view.passed[:3] == (RunPhase.STARTING, RunPhase.TESTING, RunPhase.RUNNING)
     assert job(view, "up").state is JobState.DONE
     down = job(view, "down")
     assert down.state is JobState.FAILED and down.error is not None
