@@ -90,6 +90,7 @@ def _told(session: Session, vm: str, marker: Marker, what: str) -> Iterator[None
         yield
     except (vmodl.MethodFault, VCenterBusyError, ConnectError) as error:
         facts = stuck.look(session, vm, marker)
+        log.warning("what a person can do about %s: %s", marker.name, facts.advice)
         raise RemovalError(
             f"snapshot {marker.name} of {facts.vm} {what}: {describe(error)}{facts.told}", facts.advice
         ) from error

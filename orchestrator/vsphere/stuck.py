@@ -42,7 +42,7 @@ class Stuck:
         if self.age is None:
             return f"; its files are{place}" if place else ""
         size = f", where its files have grown to {self.grown / _MIB:,.0f} MiB" if self.grown else ""
-        return f"; it has been open for {self.age / _HOUR:.1f} hours{place}{size}"
+        return f"; it has been open for {_span(self.age)}{place}{size}"
 
     @property
     def advice(self) -> str:
@@ -54,6 +54,10 @@ class Stuck:
             f"{where}: Snapshots > Manage Snapshots > {self.snapshot} > Delete, then Snapshots > Consolidate"
             f" if it is offered; or: govc snapshot.remove -vm VirtualMachine:{self.moref} {self.snapshot}"
         )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} hours"
 
 
 def look(session: Session, vm: str, marker: Marker) -> Stuck:

@@ -81,7 +81,7 @@ def test_removals_that_hang_and_one_that_is_refused(
     assert len(stuck.errors) > 2
     assert {(error.stage, error.kind) for error in stuck.errors} == {(Stage.RELEASE, "removal")}
     assert "of stuck is not removed: GenericVmConfigFault" in stuck.errors[-1].message
-    assert "open for 0.0 hours on idle" in stuck.errors[-1].message
+    assert "open for 0 minutes on idle" in stuck.errors[-1].message
     assert "Manage Snapshots" in stuck.errors[-1].hint and "govc snapshot.remove" in stuck.errors[-1].hint
 
     simulator.reset()

@@ -41,12 +41,12 @@ def test_what_a_vm_wrote_since_its_snapshot_is_in_the_files_on_top() -> None:
 def test_a_snapshot_that_stays_is_told_with_age_place_and_growth() -> None:
     stays = Stuck("web", "vm-7", "orchestrate-4f", 5400.0, 3 << 30, ("fast", "slow"))
     assert stays.told == (
-        "; it has been open for 1.5 hours on fast, slow, where its files have grown to 3,072 MiB"
+        "; it has been open for 90 minutes on fast, slow, where its files have grown to 3,072 MiB"
     )
     assert stays.advice.startswith(
         "in the vSphere client, on the VM web (vm-7): Snapshots > Manage Snapshots"
     )
-    assert Stuck("web", "vm-7", "orchestrate-4f", 5400.0).told == "; it has been open for 1.5 hours"
+    assert Stuck("web", "vm-7", "orchestrate-4f", 5400.0).told == "; it has been open for 90 minutes"
 
 
 def test_disks_that_need_consolidation_are_told_otherwise() -> None:
