@@ -20,6 +20,7 @@ from converters.plan import MachineFacts
 from converters.reader.parent import Reader
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
+from orchestrator import durable
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
 from orchestrator.report import text
@@ -63,8 +64,8 @@ def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int
         published = publish(converted, output)
         reference = output.reference(published.digest)
     compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
-    compose_file.parent.mkdir(parents=True, exist_ok=True)
-    compose_file.write_text(compose(converted.plan, reference), encoding="utf-8")
+    durable.make_folder(compose_file.parent)
+    durable.write_text(compose_file, compose(converted.plan, reference))
     _tell(console, converted, compose_file)
     click.echo(reference)
     return ExitCode.OK

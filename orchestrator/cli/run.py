@@ -14,7 +14,7 @@ from rich.text import Text
 from converters.manifests.compose import compose
 from converters.outputs.registry import RegistryOutput
 from converters.request import Converted
-from orchestrator import logs
+from orchestrator import durable, logs
 from orchestrator.cluster import ClusterSettings
 from orchestrator.download import Trust
 from orchestrator.errors import ExitCode, UsageError
@@ -87,10 +87,10 @@ class ComposeWriter:
 
     def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
         """See ``orchestrator.loop.OnImage``."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self._folder)
         name = planned.repository.rpartition("/")[2]
         text = compose(converted.plan, published.reference)
-        (self._folder / f"{name}.compose.yaml").write_text(text, encoding="utf-8")
+        durable.write_text(self._folder / f"{name}.compose.yaml", text)
 
 
 def run_config(settings: Settings) -> RunConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from orchestrator.durable import make_folder
 from orchestrator.ledger.errors import LedgerError
 
 _FORM = "write a file's path, or postgresql://USER@HOST[:PORT]/DATABASE"
@@ -53,22 +54,9 @@ def shown(url: URL) -> str:
 def _file_url(path: Path) -> URL:
     path = path.absolute()
     try:
-        _make_folder(path.parent)
+        make_folder(path.parent)
     except OSError as error:
         raise LedgerError(
             f"cannot make the ledger's folder {path.parent}: {error}", "see --ledger"
         ) from error
     return URL.create("sqlite", database=str(path))
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder, and see that it outlives a power cut: SQLite writes out only what is inside it."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator import __version__
+from orchestrator import __version__, durable
 from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import ConversionView, JobView, RunView
 from orchestrator.report import text
@@ -123,11 +123,9 @@ def write(view: RunView, folder: Path) -> Path:
 
     Each is replaced as a whole, so a reader never sees half of one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     for name, content in (("report.json", as_json(view)), ("report.html", as_html(view))):
-        part = folder / f"{name}.part"
-        part.write_text(content, encoding="utf-8")
-        part.replace(folder / name)
+        durable.write_text(folder / name, content)
     return folder / "report.html"
 
 
