@@ -1,12 +1,10 @@
-"""The fleet's machine under any order of events, and under the orders that matter most."""
+"""The fleet's machine under the orders of events that matter most."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from orchestrator.fleet.admission import Budgets, Candidate
 from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, Terminated, WorkerJoined
@@ -14,105 +12,15 @@ from orchestrator.fleet.states import (
     Abandon,
     Failure,
     Hold,
-    Instruction,
     JobState,
     Record,
-    Rules,
     Stage,
     StageDone,
-    StageFailed,
     Start,
     Tick,
     WorkerLost,
 )
-
-RULES = Rules(max_attempts=3, release_limit=3600, backoff_base=5)
-TRANSIENT = Failure("stream", "the connection was cut", retryable=True)
-FATAL = Failure("no-linux", "no Linux on the disk")
-REFUSED = Failure("snapshot-refused", "the datastore is full", untouched=True)
-
-
-class World:
-    """Carries out instructions in memory, in any order, and complains about what must not be."""
-
-    def __init__(self, fleet: Fleet, budgets: Budgets) -> None:
-        self.fleet = fleet
-        self.budgets = budgets
-        self.now = 0.0
-        self.in_flight: list[Start] = []
-        self.snapshots: set[str] = set()
-        self.ever_snapshotted: set[str] = set()
-        self.seen: set[tuple[str, Stage, int]] = set()
-        self.finals: dict[str, JobState] = {}
-        self.attempts: Counter[str] = Counter()
-
-    def send(self, event: FleetEvent) -> tuple[Instruction, ...]:
-        instructions = self.fleet.handle(event, self.now)
-        for instruction in instructions:
-            match instruction:
-                case Record(job):
-                    assert job.id not in self.finals, "a final state changed"
-                    if job.state.final:
-                        self.finals[job.id] = job.state
-                case Start(job=identifier, stage=stage, attempt=attempt, worker=worker):
-                    assert (identifier, stage, attempt) not in self.seen, "the same task twice"
-                    self.seen.add((identifier, stage, attempt))
-                    self.in_flight.append(instruction)
-                    if stage is Stage.SNAPSHOT:
-                        assert identifier not in self.snapshots, "a second snapshot on one VM"
-                        self.attempts[identifier] += 1
-                    if stage in (Stage.DOWNLOAD, Stage.CONVERT):
-                        assert worker in self.fleet.workers
-                case Abandon(job=identifier, attempt=attempt):
-                    self.in_flight = [
-                        start
-                        for start in self.in_flight
-                        if start.job != identifier
-                        or start.stage not in (Stage.DOWNLOAD, Stage.CONVERT)
-                        or start.attempt > attempt
-                    ]
-        self.check_budgets()
-        return instructions
-
-    def check_budgets(self) -> None:
-        usage = self.fleet.usage()
-        for identifier in self.snapshots:
-            assert self.fleet.jobs[identifier].hold is not Hold.NONE, "a snapshot that nobody knows of"
-        for host, used in usage.host_disks.items():
-            assert used <= max(self.budgets.host_disks, self.largest(host))
-        assert all(used <= self.budgets.datastore_snapshots for used in usage.datastore_snapshots.values())
-        per_worker = Counter(job.worker for job in self.fleet.jobs.values() if job.worker)
-        assert all(used <= self.fleet.workers.get(worker, used) for worker, used in per_worker.items())
-        assert all(job.attempt <= RULES.max_attempts for job in self.fleet.jobs.values())
-
-    def largest(self, host: str) -> int:
-        return max((c.disks for c in self.fleet.candidates.values() if c.host == host), default=0)
-
-    def answer(self, start: Start, failure: Failure | None) -> None:
-        self.in_flight.remove(start)
-        if failure is None or (start.stage is Stage.SNAPSHOT and not failure.untouched):
-            # A snapshot whose call failed half-way may be there all the same.
-            if start.stage is Stage.SNAPSHOT:
-                self.snapshots.add(start.job)
-                self.ever_snapshotted.add(start.job)
-            if start.stage is Stage.RELEASE:
-                self.snapshots.discard(start.job)
-        if failure is None:
-            self.send(StageDone(start.job, start.stage, start.attempt))
-        else:
-            self.send(StageFailed(start.job, start.stage, start.attempt, failure))
-
-    def finish(self) -> None:
-        """Let everything that is in flight end well, and time pass, until nothing moves."""
-        for _ in range(10_000):
-            if self.in_flight:
-                self.answer(self.in_flight[0], None)
-            elif (tick := self.fleet.next_tick()) is not None:
-                self.now = max(self.now, tick)
-                self.send(Tick())
-            else:
-                return
-        raise AssertionError("the fleet never comes to rest")
+from tests.orchestrator.fleet.world import FATAL, REFUSED, RULES, TRANSIENT, World
 
 
 def fleet_of(count: int, budgets: Budgets) -> Fleet:
@@ -120,47 +28,6 @@ def fleet_of(count: int, budgets: Budgets) -> Fleet:
         Candidate(f"j{n}", f"host-{n % 2}", 1 + n % 3, (f"ds-{n % 2}",), size=n * 10) for n in range(count)
     )
     return Fleet(candidates, budgets, RULES)
-
-
-interrupts: st.SearchStrategy[FleetEvent] = st.sampled_from([Interrupted(), Terminated()])
-failures = st.sampled_from([None, None, None, TRANSIENT, FATAL, REFUSED])
-
-
-@settings(max_examples=300, deadline=None)
-@given(data=st.data())
-def test_any_order_of_events_loses_no_job_and_leaves_no_snapshot(data: st.DataObject) -> None:
-    budgets = Budgets(host_disks=3, vcenter_disks=5, datastore_snapshots=2)
-    world = World(fleet_of(data.draw(st.integers(1, 7)), budgets), budgets)
-    joined = 0
-    for _ in range(data.draw(st.integers(0, 60))):
-        choice = data.draw(st.sampled_from(["answer"] * 6 + ["join", "lose", "tick", "interrupt", "late"]))
-        if choice == "answer" and world.in_flight:
-            start = data.draw(st.sampled_from(world.in_flight))
-            failure = data.draw(failures)
-            if failure is REFUSED and start.stage is not Stage.SNAPSHOT:
-                failure = FATAL
-            world.answer(start, failure)
-        elif choice == "join" and joined < 4:
-            joined += 1
-            world.send(WorkerJoined(f"tcp://w{joined}", data.draw(st.integers(1, 2))))
-        elif choice == "lose" and world.fleet.workers:
-            world.send(WorkerLost(data.draw(st.sampled_from(sorted(world.fleet.workers)))))
-        elif choice == "tick":
-            world.now += data.draw(st.floats(0, 30))
-            world.send(Tick())
-        elif choice == "interrupt" and data.draw(st.integers(0, 9)) == 0:
-            world.send(data.draw(interrupts))
-        elif choice == "late" and world.seen:
-            job, stage, attempt = data.draw(st.sampled_from(sorted(world.seen)))
-            if not any((s.job, s.stage, s.attempt) == (job, stage, attempt) for s in world.in_flight):
-                world.send(StageDone(job, stage, attempt))
-    world.send(WorkerJoined("tcp://last", 2))
-    world.finish()
-    assert world.fleet.ended
-    assert set(world.finals) == set(world.fleet.jobs)
-    left = {job for job, state in world.fleet.jobs.items() if state.hold is Hold.LEFT}
-    assert world.snapshots <= left
-    assert world.fleet.usage().jobs == 0
 
 
 def run_until(world: World, stage: Stage, job: str = "j0") -> Start:
