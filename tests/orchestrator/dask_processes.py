@@ -29,7 +29,7 @@ def remote_cluster(
     command = [_DASK, "scheduler", *options, "--scheduler-file", str(file)]
     file.unlink(missing_ok=True)  # another scheduler's
     with ExitStack() as stack:
-        scheduler = stack.enter_context(process.running(command, env=_environment(variables)))
+        scheduler = stack.enter_context(process.running(command, env=_environment(folder, variables)))
         until(lambda: file.exists() and file.read_text().endswith("}"), _START_SECONDS)
         address = json.loads(file.read_text())["address"]
         for _ in range(workers):
@@ -41,9 +41,10 @@ def remote_cluster(
 def remote_worker(address: str, folder: Path, **variables: str) -> Iterator[process.Running]:
     """A worker of the scheduler at ``address``; it may not have joined yet."""
     options = ["--nthreads", "1", "--resources", "convert=1", "--local-directory", str(folder)]
-    with process.running([_DASK, "worker", address, *options], env=_environment(variables)) as worker:
+    with process.running([_DASK, "worker", address, *options], env=_environment(folder, variables)) as worker:
         yield worker
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    return {**process.MINIMAL_ENVIRONMENT, "PYTHONPATH": str(ROOT), **variables}
+def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """With temporary files in ``folder``: a scheduler that ends by a signal leaves some."""
+    return {**process.MINIMAL_ENVIRONMENT, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder), **variables}
