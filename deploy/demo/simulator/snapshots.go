@@ -79,6 +79,7 @@ func (r *replacements) created(ctx *simulator.Context, vm *simulator.VirtualMach
 			node.Quiesced = quiesced
 		}
 		r.vc.deltas(vm)
+		vm.RefreshStorageInfo(ctx, nil)
 	})
 	return snapshot, nil
 }
