@@ -106,7 +106,7 @@ class Run:
         identity = self._vcenter.about().instance_uuid
         inventory = self._vcenter.inventory(self._config.datacenter)
         surveyed = self._survey(inventory, identity)
-        for lacking in self._lacking(surveyed):
+        for lacking in self._lacking(surveyed, inventory):
             self._board.note(f"{lacking.name}: {lacking.detail} → {lacking.remedy}")
         return self.view()
 
@@ -125,7 +125,7 @@ class Run:
                 with self._sweep(inventory, run) as sweeping:
                     self._tell_swept(sweeping.wait(self._config.patience.sweep, lambda: self._stopping))
                     surveyed = self._survey(inventory, identity)
-                    self._require_privileges(surveyed)
+                    self._require_privileges(surveyed, inventory)
                     self._board.enlist(run, self._config.settings)
                     outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
                     if outcome == "done":
@@ -183,14 +183,15 @@ class Run:
             self._board.note(note)
         return surveyed
 
-    def _lacking(self, surveyed: Survey) -> tuple[CheckResult, ...]:
-        """Privileges that are missing on VMs to be converted."""
+    def _lacking(self, surveyed: Survey, inventory: Inventory) -> tuple[CheckResult, ...]:
+        """Privileges that are missing on VMs to be converted, and on what is around them."""
         vms = [one.vm for one in surveyed.planned if one.converts]
-        return tuple(result for result in self._vcenter.privileges(vms) if not result.ok)
+        held = self._vcenter.privileges(vms, inventory.datastores)
+        return tuple(result for result in held if not result.ok)
 
-    def _require_privileges(self, surveyed: Survey) -> None:
+    def _require_privileges(self, surveyed: Survey, inventory: Inventory) -> None:
         """Who may make a snapshot and not remove it must not make any."""
-        lacking = [one for one in self._lacking(surveyed) if one.grade is Grade.BLOCKING]
+        lacking = [one for one in self._lacking(surveyed, inventory) if one.grade is Grade.BLOCKING]
         if lacking:
             raise PrivilegeError(
                 "; ".join(f"{result.name}: {result.detail}" for result in lacking),

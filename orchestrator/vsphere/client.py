@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from orchestrator.vsphere import check, inventory, making, removal
+from orchestrator.vsphere import check, inventory, making, privileges, removal
 from orchestrator.vsphere import lease as leases
 from orchestrator.vsphere import snapshot as snapshots
 from orchestrator.vsphere.faults import translated
@@ -19,6 +19,7 @@ from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import (
     About,
     CheckResult,
+    DatastoreInfo,
     Inventory,
     Lease,
     QuiescePolicy,
@@ -140,10 +141,12 @@ class VCenter:
         with translated(f"checking {datacenter}"):
             return check.check(self._session, datacenter, vms, self._limits)
 
-    def privileges(self, vms: Sequence[VirtualMachine]) -> tuple[CheckResult, ...]:
+    def privileges(
+        self, vms: Sequence[VirtualMachine], datastores: Iterable[DatastoreInfo]
+    ) -> tuple[CheckResult, ...]:
         """The privileges that converting the VMs takes."""
         with translated("asking for privileges"):
-            return check.privileges(self._session, vms)
+            return privileges.on_vms(self._session, vms, datastores)
 
     def leave(self, seconds: float) -> None:
         """Close within so many seconds, or leave it at that."""

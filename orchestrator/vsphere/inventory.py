@@ -135,9 +135,7 @@ def whereabouts(session: Session, vms: Iterable[str]) -> Whereabouts:
                 vm=row.moref,
                 name=names.decode(row.get("name", row.moref)),
                 host=hosts.get(moref(row.get("runtime.host"))),
-                datastores=tuple(
-                    stores[store._moId].name for store in row.get("datastore", ()) if store._moId in stores
-                ),
+                datastores=tuple(store_name(stores, store) for store in row.get("datastore", ())),
             )
             for row in rows
         ),
@@ -175,7 +173,6 @@ class Surroundings:
         host = moref(get("runtime.host"))
         ha = self.availability.clusters.get(self._host_cluster.get(host, ""))
         managed_by = get("config.managedBy")
-        stores = (self.datastores.get(found._moId) for found in get("datastore", ()))
         return VirtualMachine(
             moref=row.moref,
             name=names.decode(get("name", row.moref)),
@@ -190,7 +187,7 @@ class Surroundings:
             template=get("config.template", False),
             tools_running=get("guest.toolsRunningStatus") in TOOLS_RUNNING,
             host=self.hosts.get(host),
-            datastores=tuple(store.name for store in stores if store is not None),
+            datastores=tuple(store_name(self.datastores, store) for store in get("datastore", ())),
             cpus=get("config.hardware.numCPU", 0),
             memory_mib=get("config.hardware.memoryMB", 0),
             cpu=_allocation(get("config.cpuAllocation")),
@@ -206,6 +203,12 @@ class Surroundings:
             annotation=get("config.annotation", ""),
             networks=tuple(self._networks.get(found._moId, found._moId) for found in get("network", ())),
         )
+
+
+def store_name(stores: Mapping[str, DatastoreInfo], store: Any) -> str:
+    """A datastore's name; where the account may not read it, its moref: budgets need to know it apart."""
+    known = stores.get(store._moId)
+    return known.name if known is not None else str(store._moId)
 
 
 def moref(found: Any) -> str:

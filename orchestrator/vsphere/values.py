@@ -105,6 +105,7 @@ class VirtualMachine:
     tools_running: bool
     host: HostInfo | None
     datastores: tuple[str, ...]
+    """Names; the moref of one that the account may not read."""
     cpus: int
     memory_mib: int
     cpu: Allocation = Allocation()

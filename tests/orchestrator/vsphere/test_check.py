@@ -69,9 +69,20 @@ def test_what_a_snapshot_needs_to_see_blocks_and_what_a_budget_needs_is_a_warnin
     simulator.change(denied_privileges=["System.Read"])
     found = by_name(vcenter.check("DC0", vms))
     stores, hosts = found["System.Read on their datastores"], found["System.Read on their hosts"]
-    assert stores.grade is Grade.BLOCKING and stores.detail.startswith("missing on 2 of 2: datastore-")
+    assert stores.grade is Grade.BLOCKING and stores.detail.startswith(
+        "missing on 2 of 2: datastore-0, full;"
+    )
     assert "see how full a datastore is" in stores.detail
     assert hosts.grade is Grade.WARNING and "esx-" in hosts.detail
+
+
+def test_what_the_account_may_not_even_see_is_told(vcenter: VCenter) -> None:
+    (off,) = [vm for vm in vcenter.inventory("DC0").vms if vm.name == "off"]
+    hidden = replace(off, host=None, datastores=("datastore-999999",))
+    found = by_name(vcenter.privileges([hidden], ()))
+    assert found["hosts of the VMs"].grade is Grade.WARNING
+    assert found["hosts of the VMs"].detail.startswith("not seen of off; needed to keep to a budget")
+    assert "System.Read on their hosts" not in found
 
 
 def test_a_full_datastore_is_told_when_a_vm_uses_it(vcenter: VCenter) -> None:

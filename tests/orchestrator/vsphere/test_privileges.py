@@ -14,7 +14,10 @@ def test_each_is_told_by_name(
     vcenter: VCenter, simulator: Simulator, vm: Callable[[str], VirtualMachine]
 ) -> None:
     simulator.change(denied_privileges=["VirtualMachine.State.RemoveSnapshot"])
-    told = {result.name: result.ok for result in vcenter.privileges([vm("off"), vm("pinned")])}
+    told = {
+        result.name: result.ok
+        for result in vcenter.privileges([vm("off"), vm("pinned")], vcenter.inventory("DC0").datastores)
+    }
     assert told == {
         "System.Read on the VMs": True,
         "VirtualMachine.State.CreateSnapshot on the VMs": True,
@@ -31,12 +34,12 @@ def test_a_vm_that_was_deleted_meanwhile_hides_no_answer(
 ) -> None:
     simulator.change(denied_privileges=["VApp.Export"])
     gone = replace(vm("off"), moref="vm-999999", name="gone")
-    told = vcenter.privileges([gone, vm("pinned")])
+    told = vcenter.privileges([gone, vm("pinned")], ())
     export = next(result for result in told if result.name.startswith("VApp.Export"))
     assert export.detail.startswith("missing on 1 of 1: pinned;")
 
 
 def test_nothing_is_asked_about_no_vm(vcenter: VCenter, simulator: Simulator) -> None:
     simulator.forget_calls()
-    assert vcenter.privileges([]) == ()
+    assert vcenter.privileges([], ()) == ()
     assert simulator.count("HasUserPrivilegeOnEntities") == 0
