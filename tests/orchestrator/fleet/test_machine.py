@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from orchestrator.fleet.admission import Budgets, Candidate
-from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, Terminated, WorkerJoined
+from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, SetAside, Terminated, WorkerJoined
 from orchestrator.fleet.states import (
     Abandon,
     Failure,
@@ -89,6 +89,19 @@ def test_a_lost_worker_costs_a_fresh_attempt_with_its_own_snapshot() -> None:
     world.finish()
     assert world.finals == {"j0": JobState.DONE}
     assert world.attempts["j0"] == 2
+
+
+def test_who_is_set_aside_is_not_begun_and_who_is_begun_goes_on() -> None:
+    fleet = fleet_of(3, Budgets(jobs=1))
+    fleet.handle(WorkerJoined("w", 1), 0)
+    (begun,) = [name for name, job in fleet.jobs.items() if job.state is JobState.SNAPSHOTTING]
+    assert begun == "j2", "the biggest"
+    written = fleet.handle(SetAside(frozenset({"j0", "j2"}), FATAL), 0)
+    assert [(i.job.id, i.job.state, i.job.failure) for i in written if isinstance(i, Record)] == [
+        ("j0", JobState.FAILED, FATAL)
+    ]
+    assert not any(isinstance(i, Start) for i in written)
+    assert fleet.jobs["j2"].state is JobState.SNAPSHOTTING and fleet.jobs["j1"].state is JobState.QUEUED
 
 
 def test_the_late_result_of_a_lost_worker_changes_nothing() -> None:
