@@ -109,12 +109,12 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
             )
         # vCenter takes a snapshot off the tree first, and merges its files then.
         for task in tasks.at_work(session, target, tasks.REMOVAL):
-            tasks.wait(session, task)
+            _outlast(session, task, patience)
         return True
     try:
         tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
     except vim.fault.TaskInProgress as fault:
-        _outlast(session, fault, patience)
+        _outlast(session, fault.task, patience)
         raise
     except vmodl.MethodFault:
         # The snapshot can be gone and its disks left to consolidate, which comes next.
@@ -132,15 +132,15 @@ def _consolidate_once(session: Session, vm: str, patience: float) -> bool:
     try:
         tasks.wait(session, target.ConsolidateVMDisks_Task())
     except vim.fault.TaskInProgress as fault:
-        _outlast(session, fault, patience)
+        _outlast(session, fault.task, patience)
         raise
     return True
 
 
-def _outlast(session: Session, fault: Any, patience: float) -> None:
-    """Wait for the task that holds the VM: vCenter lists each try meanwhile as a task that failed."""
+def _outlast(session: Session, task: Any, patience: float) -> None:
+    """Wait for a task that holds the VM, however it ends: each try meanwhile is a failed task at vCenter."""
     with contextlib.suppress(vmodl.MethodFault, tasks.TaskLostError, tasks.TaskSlowError):
-        tasks.wait(session, fault.task, patience)
+        tasks.wait(session, task, patience)
 
 
 def _tree(session: Session, target: Any) -> Any:

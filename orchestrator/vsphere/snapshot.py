@@ -120,6 +120,8 @@ def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[A
 
 def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, note: str) -> SnapshotRef:
     """The snapshot as a value, once vCenter lists it under our name and shows that it holds the disks."""
+    if made is None:
+        raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not name it")
     paths = {vim.VirtualMachine: ("snapshot", _DEVICES), vim.vm.Snapshot: (_DEVICES,)}
     objects = (session.managed(vim.VirtualMachine, vm), session.managed(vim.vm.Snapshot, made._moId))
     rows = {row.moref: row for row in of(session, objects, paths, lambda row: row)}

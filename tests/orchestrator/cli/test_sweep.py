@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +17,8 @@ from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import QuiescePolicy
-from tests.orchestrator.cli.conftest import Orchestrate
+from tests.orchestrator.cli.conftest import Orchestrate, Start
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -59,3 +62,18 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(
     assert leftover in shown.out and "would be removed; made 20" in shown.out
     assert [found.name for found in simulator.snapshots() if found.name == leftover] == [leftover]
     assert orchestrate("sweep").status == ExitCode.OK
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupted_sweep_logs_out_and_leaves_the_removal_to_vcenter(
+    start: Start, simulator: Simulator, leftover: str, number: signal.Signals
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=4000))
+    with start("sweep") as command:
+        until(lambda: simulator.count("RemoveSnapshot_Task"))
+        os.kill(command.pid, number)
+        begun = time.monotonic()
+        assert command.wait(10) == ExitCode.INTERRUPTED
+    assert time.monotonic() - begun < 3, "it waited for the removal"
+    assert len(simulator.sessions()) == 1, "the test's own"
+    until(lambda: leftover not in [found.name for found in simulator.snapshots()])

@@ -136,7 +136,9 @@ def test_a_refusal_says_where_the_snapshot_stands_and_what_to_do(
     simulator.reset()
     assert simulator.count("RemoveSnapshot_Task") > 2
     assert f"{taken.name} of web/1 is not removed: FileLocked" in caught.value.message
-    assert caught.value.message.endswith("; it has been open for 2.0 hours on datastore-0")
+    assert "; it has been open for 2.0 hours on datastore-0, where its files have grown to 0 MiB" in (
+        caught.value.message
+    )
     assert f"on the VM web/1 ({taken.vm}): Snapshots > Manage Snapshots > {taken.name}" in caught.value.hint
     assert f"govc snapshot.remove -vm VirtualMachine:{taken.vm} {taken.name}" in caught.value.hint
 
