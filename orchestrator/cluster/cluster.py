@@ -244,10 +244,11 @@ class Cluster:
             for job, attempt in self._roster.pop_owed(address):
                 await seat.discard(address, self._scratch, self._desk.id, job, attempt)
             self._listener(WorkerJoined(address, slots))
-        for address in changes.lost:
+        awake = await seat.awake(changes.frozen)
+        for address in changes.lost - awake:
             self._lose_worker(address)
-        if self._local and changes.frozen:
-            await seat.restart(sorted(changes.frozen), f"{self._desk.id}-frozen")
+        if self._local and (frozen := changes.frozen - awake):
+            await seat.restart(sorted(frozen), f"{self._desk.id}-frozen")
 
     def _lose_worker(self, worker: str) -> None:
         seat = self._seat

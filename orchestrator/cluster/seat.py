@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import Future as Running
 from concurrent.futures import wait
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _KILL_SECONDS = 30.0
+_ANSWER_SECONDS = 3.0
+"""For a worker that was not heard of to show that it is awake."""
 _LAST_SECONDS = 5.0
 """For what was asked of workers last, such as to clean up, when the seat is given up."""
 
@@ -118,6 +121,23 @@ class Seat:
         """Have the worker stop the job's attempts up to this one, and remove what they left."""
         order = (scratch, run, job, attempt)
         await self.client.run(remote.discard, *order, workers=[worker], on_error="ignore")
+
+    async def awake(self, workers: Collection[str]) -> frozenset[str]:
+        """Those that answer when they are asked.
+
+        Where somebody sets the clock back, tornado's periodic callbacks, and so Dask's heartbeats, stop until
+        that clock is where it was.
+        """
+
+        async def answers(worker: str) -> bool:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    return worker in await self.client.run(os.getpid, workers=[worker], on_error="ignore")
+            except (OSError, RuntimeError, ValueError):  # it, the scheduler or the client is gone
+                return False
+
+        answered = await asyncio.gather(*map(answers, workers))
+        return frozenset(worker for worker, awake in zip(workers, answered, strict=True) if awake)
 
     async def restart(self, workers: Collection[str], cause: str) -> None:
         """Kill workers of our own; their nannies start others."""
