@@ -1,4 +1,4 @@
-"""Real parts that tests share, each started once: vCenter simulators, guests, a registry, a Docker Engine."""
+"""Real parts that tests share, each started once: vCenter simulators, guests, PostgreSQL, a Docker Engine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from deploy.demo import dockerd, guests, simulator
+from deploy.demo import dockerd, guests, postgres, simulator
 from deploy.demo.fleet import Fleet
+from deploy.demo.postgres import Postgres
 from deploy.demo.simulator import Simulator
 
 StartSimulator = Callable[[Fleet], Simulator]
@@ -54,3 +55,10 @@ def engine() -> Iterator[dockerd.Engine]:
         except dockerd.EngineUnavailableError as error:
             pytest.skip(str(error))
         yield running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL server; a test makes a database of its own, and leaves the server running."""
+    with postgres.running() as started:
+        yield started

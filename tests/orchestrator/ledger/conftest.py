@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection
 
-from deploy.demo import postgres
 from deploy.demo.postgres import Postgres
 from orchestrator.ledger import EnlistedVm, Ledger, RunLedger, Timing
 from orchestrator.ledger.database import Moment
@@ -41,12 +40,6 @@ class SetClock:
 
     def __call__(self, connection: Connection) -> Moment:
         return Moment(self.name, self.seconds)
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Postgres]:
-    with postgres.running() as started:
-        yield started
 
 
 @pytest.fixture
