@@ -261,7 +261,7 @@ class Fleet:
 
     def _set_aside(self, identifier: str, failure: Failure) -> Record:
         """A queued job is not begun in this run."""
-        job = Job(identifier, JobState.FAILED, self.jobs[identifier].attempt, failure=failure)
+        job = replace(self.jobs[identifier], state=JobState.FAILED, due=None, failure=failure)
         self.jobs[identifier] = job
         del self._queued[identifier]
         self._retrying.pop(identifier, None)

@@ -134,7 +134,8 @@ def _stage_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: 
     if event.stage is Stage.SNAPSHOT and event.failure.untouched:
         failed = replace(failed, hold=Hold.NONE)
     if job.outcome is not None:
-        return _settle(replace(failed, stage=None), mode)
+        outcome = JobState.SKIPPED if event.failure.gone else job.outcome
+        return _settle(replace(failed, stage=None, outcome=outcome), mode)
     again = tries_again(failed, now, rules) and mode is not Mode.CANCEL
     if again and event.stage in (Stage.CONVERT, Stage.PUBLISH):
         # The disks are on scratch, the blobs in the registry: production need not give them a second time.

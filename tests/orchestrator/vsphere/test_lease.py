@@ -244,12 +244,22 @@ def test_faults_of_opening(vcenter: VCenter, taken: SnapshotRef, simulator: Simu
         vcenter.open_lease(replace(taken, moref="snapshot-999999"))
 
 
-def test_progress_survives_a_vcenter_or_host_that_is_away_for_a_moment(
+def test_a_host_that_does_not_answer_one_report_ends_no_lease(
+    vcenter: VCenter, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    simulator.change(lease_timeout=3)
+    opened = vcenter.open_lease(taken)
+    simulator.inject(Rule("HttpNfcLeaseProgress", fault="HostCommunication", count=1))
+    assert eventually(lambda: simulator.leases().open[0].reports >= 1)
+    vcenter.report_progress(opened, 1)
+    vcenter.complete_lease(opened)
+
+
+def test_progress_survives_a_vcenter_that_is_away_for_a_moment(
     vcenter: VCenter, taken: SnapshotRef, simulator: Simulator
 ) -> None:
     simulator.change(lease_timeout=6)  # a report after 2, and two waits of up to 1.4
     opened = vcenter.open_lease(taken)
-    simulator.inject(Rule("HttpNfcLeaseProgress", fault="HostCommunication", count=1))
     simulator.inject(Rule("HttpNfcLeaseProgress", drop=True, count=2))
     assert eventually(lambda: simulator.leases().open[0].reports >= 1)
     vcenter.report_progress(opened, 1)
