@@ -13,7 +13,7 @@ from converters.filesystems.base import Kind
 from converters.filesystems.engines import IN_PROCESS, Engine
 from converters.filesystems.fstab import Line, parse
 from converters.filesystems.opener import Place, VolumeOpener, describe
-from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
+from converters.filesystems.places import RAID, find_devices, find_volumes, is_device
 from converters.filesystems.roots import find_root
 from converters.filesystems.tree import GuestTree
 from converters.guest.facts import MountPoint, UnreadMount
@@ -55,9 +55,8 @@ def open_guest(sources: Sequence[DiskSource], scratch: Path, settings: Settings)
             if not isinstance(sources[index], AbsentDisk)
         }
         notes = [f"Disk {index}: {note}" for index, table in tables.items() for note in table.notes]
-        return _Assembly(opener, [volume for table in tables.values() for volume in table.volumes]).tree(
-            settings.root, notes
-        )
+        volumes = [volume for table in tables.values() for volume in table.volumes]
+        return _Assembly(opener, [*volumes, *opener.assemble(volumes)]).tree(settings.root, notes)
     except BaseException:
         opener.close()
         raise
@@ -155,10 +154,12 @@ class _Assembly:
             found.sort(key=lambda volume: volume.disk != beside)
         if found:
             return found[0]
-        contained = any(volume.content.type in ASSEMBLED for volume in self._volumes)
-        if not contained or not self._opener.uses_appliance:
+        if not self._opener.uses_appliance or not (self._opener.needs_appliance or self._has_raid()):
             return None
         return next(iter(find_devices(line, self._opener.appliance.devices())), None)
+
+    def _has_raid(self) -> bool:
+        return any(volume.content.type == RAID for volume in self._volumes)
 
     def _mount(self, path: bytes, place: Place, options: str) -> None:
         opened = self._opener.open(place, options)

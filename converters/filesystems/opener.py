@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.disks import Disk, DiskSource, ImageFile, RawFile, open_disk
+from converters.disks.mapped import MappedDisk, Segment
 from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
@@ -24,6 +25,8 @@ from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
 from converters.volumes.base import Volume
+from converters.volumes.lvm import logical_volumes
+from converters.volumes.probe import probe
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +60,30 @@ class VolumeOpener:
         self._scratch = scratch
         self._allowed = frozenset(allowed)
         self._opened: dict[tuple[Place, str], Opened] = {}
+        self.needs_appliance = False
+        """Whether there are logical volumes that only libguestfs sees."""
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
             self.appliance = Appliance(self._sources, scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
+
+    def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
+        """The logical volumes on ``volumes``; one in several pieces becomes a disk of its own."""
+        assembled = logical_volumes(self.disks, volumes)
+        self._notes += [f"LVM: {note}." for note in assembled.notes]
+        self.needs_appliance = not assembled.is_complete
+        found = []
+        for logical in assembled.volumes:
+            disk, start = len(self.disks), 0
+            match logical.segments:
+                case [Segment(stripes=(stripe,))]:
+                    disk, start = stripe.disk, stripe.offset
+                case segments:
+                    self.disks = (*self.disks, MappedDisk(self.disks, segments))
+            content = probe(self.disks[disk], start, logical.size)
+            found.append(Volume(disk, start, logical.size, 0, content, name=logical.name))
+        return tuple(found)
 
     @property
     def uses_appliance(self) -> bool:
@@ -136,9 +158,16 @@ class VolumeOpener:
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
                 return Opened(self._read(self._recover(place), place), reader, recovered=True)
             case _:
-                device = self.appliance.device(place) if isinstance(place, Volume) else place.name
-                filesystem = GuestfsFilesystem(self.appliance, device, options)
+                filesystem = GuestfsFilesystem(self.appliance, self._device(place), options)
                 return Opened(filesystem, "guestfs", recovered=need.dirty)
+
+    def _device(self, place: Place) -> str:
+        """What libguestfs calls a place."""
+        match place:
+            case Volume(name=""):
+                return self.appliance.device(place)
+            case _:
+                return place.name
 
     def _read(self, disk: Disk, volume: Volume) -> Filesystem:
         """A reader in process that has seen the whole tree once: some seconds a million files."""
@@ -160,12 +189,15 @@ class VolumeOpener:
         where = describe(volume)
         log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)
         self._notes += [f"{where}: {note}" for note in recovered.notes]
-        disk = CowDisk(open_disk(self._sources[volume.disk]), str(cow))
+        base = self.disks[volume.disk]
+        if volume.disk < len(self._sources):
+            base = open_disk(self._sources[volume.disk])
+        disk = CowDisk(base, str(cow))
         self._stack.callback(disk.close)
         return disk
 
     def _replay(self, volume: Volume, cow: Path) -> Recovered:
-        source, disk = self._sources[volume.disk], self.disks[volume.disk]
+        source, disk = dict(enumerate(self._sources)).get(volume.disk), self.disks[volume.disk]
         match source, disk:
             case ((RawFile(path) | ImageFile(path, "raw")), RawDisk()):
                 return recover(Path(path), volume.start, volume.content.type, cow)
@@ -200,6 +232,8 @@ def describe(place: Place) -> str:
     """A volume in words: ``disk 0 partition 1``, ``disk 1``, ``/dev/vg/root``."""
     match place:
         case ApplianceDevice(name):
+            return name
+        case Volume(name=name) if name:
             return name
         case Volume(disk=disk, number=0):
             return f"disk {disk}"

@@ -10,8 +10,9 @@ from converters.filesystems.fstab import Line
 from converters.filesystems.guestfs import ApplianceDevice
 from converters.volumes.base import Volume
 
-ASSEMBLED = ("LVM2_member", "linux_raid_member")
-"""Members of volumes that only the appliance assembles."""
+RAID = "linux_raid_member"
+ASSEMBLED = ("LVM2_member", RAID)
+"""Members of volumes that the appliance assembles, all or those that are not read as they lie."""
 
 _DISK = re.compile(r"/dev/(?:sd|vd|xvd|hd)([a-z])(\d*)|/dev/nvme(\d+)n1(?:p(\d+))?")
 _BY_TAG = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
@@ -38,7 +39,8 @@ def find_volumes(line: Line, volumes: Sequence[Volume]) -> list[Volume]:
             return [volume for volume in volumes if _same(volume.partition_uuid, value)]
         case "PARTLABEL":
             return [volume for volume in volumes if value and volume.partition_label == value]
-    return _by_kernel_name(line.source, volumes)
+    logical = [volume for volume in volumes if volume.name and line.source in _names(volume.name)]
+    return logical or _by_kernel_name(line.source, volumes)
 
 
 def find_devices(line: Line, devices: Sequence[ApplianceDevice]) -> list[ApplianceDevice]:
@@ -49,7 +51,7 @@ def find_devices(line: Line, devices: Sequence[ApplianceDevice]) -> list[Applian
         case "LABEL", value:
             found = [device for device in devices if value and device.content.label == value]
         case _:
-            found = [device for device in devices if line.source in (device.name, mapper_name(device.name))]
+            found = [device for device in devices if line.source in _names(device.name)]
     # A subvolume shares its file system's UUID; options choose it, so the whole is what is meant.
     return [device for device in found if not device.name.startswith("btrfsvol:")] or found
 
@@ -60,6 +62,12 @@ def mapper_name(name: str) -> str:
     return f"/dev/mapper/{group.replace('-', '--')}-{volume.replace('-', '--')}"
 
 
+def _names(name: str) -> tuple[str, ...]:
+    """All paths of a logical volume's device (``/dev/GROUP/VOLUME``)."""
+    mapper = mapper_name(name)
+    return name, mapper, mapper.replace("/dev/mapper/", "/dev/disk/by-id/dm-name-")
+
+
 def _by_kernel_name(source: str, volumes: Sequence[Volume]) -> list[Volume]:
     """``/dev/sdb1`` is partition 1 of the second disk, as the disks are given in the guest's order."""
     match = _DISK.fullmatch(source)
@@ -68,7 +76,7 @@ def _by_kernel_name(source: str, volumes: Sequence[Volume]) -> list[Volume]:
     letter, number, controller, partition = match.groups()
     disk = string.ascii_lowercase.index(letter) if letter else int(controller)
     wanted = int(number or partition or 0)
-    return [volume for volume in volumes if (volume.disk, volume.number) == (disk, wanted)]
+    return [volume for volume in volumes if (volume.disk, volume.number, volume.name) == (disk, wanted, "")]
 
 
 def _same(one: str, other: str) -> bool:

@@ -129,13 +129,13 @@ class _Search:
     def named(self, wanted: str) -> Place:
         """The place a person named."""
         for volume in self._volumes:
-            if wanted == f"{volume.disk}:{volume.number}":
+            if wanted == _identity(volume):
                 return volume
         devices = self._opener.appliance.devices() if wanted.startswith(("/dev/", "btrfsvol:")) else ()
         for device in devices:
             if wanted == device.name:
                 return device
-        names = [f"{volume.disk}:{volume.number}" for volume in self._volumes]
+        names = [_identity(volume) for volume in self._volumes]
         names += [device.name for device in devices]
         raise NoLinuxError(f"there is no volume {wanted}", f"there are {', '.join(names)}")
 
@@ -157,6 +157,11 @@ class _Search:
         return NoLinuxError(
             message, "if another disk holds the root, it is needed too; else there is nothing to convert"
         )
+
+
+def _identity(volume: Volume) -> str:
+    """How a person names a volume."""
+    return volume.name or f"{volume.disk}:{volume.number}"
 
 
 def _holds(volume: Volume) -> str:

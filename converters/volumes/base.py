@@ -18,7 +18,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A range of bytes of one disk of a guest: the whole disk, or a partition."""
+    """A range of bytes of one disk of a guest: the whole disk, a partition, or a logical volume."""
 
     disk: int
     """Index of the disk in the guest, from 0."""
@@ -27,10 +27,12 @@ class Volume:
     size: int
     """Bytes."""
     number: int
-    """Partition number; 0 for a disk without partition table."""
+    """Partition number; 0 for a disk without partition table, and for a logical volume."""
     content: Content
     partition_uuid: str = ""
     """As in ``/dev/disk/by-partuuid``."""
     partition_type: str = ""
     """GPT type GUID in lower case, or the MBR type as ``0x83``."""
     partition_label: str = ""
+    name: str = ""
+    """Path of a logical volume's device, ``/dev/GROUP/VOLUME``; empty for all others."""

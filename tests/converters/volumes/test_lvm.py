@@ -1,0 +1,166 @@
+"""Logical volumes made by LVM itself in an appliance, read where they lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from converters.disks.mapped import MappedDisk
+from converters.disks.raw import RawDisk
+from converters.errors import DiskError
+from converters.filesystems.ext import ExtFilesystem
+from converters.volumes import Volume, read_volumes
+from converters.volumes.lvm import Assembled, logical_volumes, text
+from deploy.demo import cache
+
+MIB = 1 << 20
+SIZE = 160 * MIB
+PATTERNS = {"linear": b"linear", "striped": b"striped!", "other": b"other"}
+"""What the file ``filled`` of each volume repeats."""
+FILLED = 7_000_000
+VOLUMES = (
+    "lvcreate -y -n linear -L 12m vg-two /dev/sda1",
+    "lvcreate -y -n other -L 16m vg-two /dev/sda1",
+    "lvextend -L 28m vg-two/linear /dev/sda1",
+    "lvcreate -y -n striped -i 2 -I 64k -L 32m vg-two",
+    "lvcreate -y -n snap -s -L 8m vg-two/other",
+    "lvcreate -y -n pair --type raid1 -m 1 -L 8m vg-two",
+    "lvcreate -y -T -L 16m -V 32m -n thin vg-two/pool",
+)
+
+
+def _script() -> str:
+    lines = [
+        "run",
+        "part-disk /dev/sda gpt",
+        "pvcreate /dev/sda1",
+        "pvcreate /dev/sdb",
+        'vgcreate vg-two "/dev/sda1 /dev/sdb"',
+    ]
+    lines += [f'debug sh "lvm {command}"' for command in VOLUMES[:4]]
+    for name, pattern in PATTERNS.items():
+        device = f"/dev/vg-two/{name}"
+        lines += [
+            f"mkfs ext4 {device}",
+            f"mount {device} /",
+            f"fill-pattern {pattern.decode()} {FILLED} /filled",
+            "umount /",
+        ]
+    lines += [f'debug sh "lvm {command}"' for command in VOLUMES[4:]]
+    return "\n".join(lines)
+
+
+def _make(folder: Path) -> None:
+    disks = []
+    for name in ("a", "b"):
+        with open(folder / name, "wb") as file:
+            file.truncate(SIZE)
+        disks += ["--format=raw", "-a", str(folder / name)]
+    settings = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}
+    command = ["guestfish", *disks]
+    subprocess.run(command, input=_script().encode(), env={**os.environ, **settings}, check=True)
+
+
+@pytest.fixture(scope="module")
+def made() -> Path:
+    return cache.cached("lvm-volumes", cache.digest(_script()), _make)
+
+
+@pytest.fixture
+def disks(made: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Copies that a test may damage."""
+    for name in ("a", "b"):
+        subprocess.run(["cp", "--sparse=always", made / name, tmp_path / name], check=True)
+    return tmp_path / "a", tmp_path / "b"
+
+
+def assembled(paths: Sequence[Path]) -> tuple[list[RawDisk], Assembled]:
+    opened = [RawDisk(str(path)) for path in paths]
+    volumes: list[Volume] = []
+    for index, disk in enumerate(opened):
+        volumes += read_volumes(disk, index).volumes
+    return opened, logical_volumes(opened, volumes)
+
+
+@pytest.mark.slow
+def test_each_volume_is_whole(made: Path) -> None:
+    opened, found = assembled((made / "a", made / "b"))
+    assert {volume.name for volume in found.volumes} == {f"/dev/vg-two/{name}" for name in PATTERNS}
+    assert not found.is_complete, (
+        "a snapshot, a pair of mirrors, a thin volume and its pool are others' business"
+    )
+    assert not found.notes
+    assert {volume.name: len(volume.segments) for volume in found.volumes}["/dev/vg-two/linear"] == 2
+    for volume in found.volumes:
+        pattern = PATTERNS[volume.name.rpartition("/")[2]]
+        with ExtFilesystem(MappedDisk(opened, volume.segments)) as filesystem:
+            entry = filesystem.lookup(b"filled")
+            assert entry is not None
+            content = b"".join(filesystem.read(entry))
+            assert content == (pattern * (FILLED // len(pattern) + 1))[:FILLED]
+    for disk in opened:
+        disk.close()
+
+
+@pytest.mark.slow
+def test_volume_with_a_part_elsewhere_is_left_out(made: Path) -> None:
+    opened, found = assembled((made / "a",))
+    assert {volume.name for volume in found.volumes} == {"/dev/vg-two/linear", "/dev/vg-two/other"}
+    assert not found.is_complete
+    opened[0].close()
+
+
+@pytest.mark.slow
+def test_copy_of_a_disk_is_told(disks: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copyfile(disks[0], tmp_path / "copy")
+    opened, found = assembled((*disks, tmp_path / "copy"))
+    assert found.volumes == ()
+    assert found.notes == ("the volume group vg-two is there twice: one disk is another's copy",)
+    for disk in opened:
+        disk.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("offset", "says"),
+    [
+        (512 + 40, ()),  # no longer a physical volume for anybody: its volumes are incomplete
+        (4096 + 16, ("disk 1 partition 0: the header of LVM's metadata is damaged",)),
+    ],
+)
+def test_damage_is_told(disks: tuple[Path, Path], offset: int, says: tuple[str, ...]) -> None:
+    with open(disks[1], "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 1]))
+    opened, found = assembled(disks)
+    assert found.notes == says
+    assert {volume.name for volume in found.volumes} == {"/dev/vg-two/linear", "/dev/vg-two/other"}
+    assert not found.is_complete
+    for disk in opened:
+        disk.close()
+
+
+def test_text() -> None:
+    parsed = text.parse(
+        '# Generated\nvg-a {\n id = "x\\"y" # why\n n=-3 f = 1.5\n list = ["a", 1,]\nempty = []\n'
+        'in { k = "}" }\n}\ncontents = "Text"'
+    )
+    assert parsed == {
+        "vg-a": {"id": 'x"y', "n": -3, "f": 1.5, "list": ["a", 1], "empty": [], "in": {"k": "}"}},
+        "contents": "Text",
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a {", "}", "a", "a =", "a = [1", "a = b", '"a" = 1', "a { b } ", "a = ]", "= 1"]
+)
+def test_text_that_is_none(wrong: str) -> None:
+    with pytest.raises(DiskError, match=r"cannot be understood|end in the middle"):
+        text.parse(wrong)
