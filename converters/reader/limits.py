@@ -1,4 +1,4 @@
-"""How much a reading process may stream before it is ended: a guest must not keep a worker for days.
+"""How much a reading process may stream, and be waited for: none may keep a worker for days.
 
 What an honest tree takes as tar is bounded by its disks, but not by their size alone:
 
@@ -10,7 +10,8 @@ What an honest tree takes as tar is bounded by its disks, but not by their size 
   size that a layer may hold.
 
 Beyond that a disk is a trap: ``truncate -s 1T`` a thousand times takes a second in a guest, and eleven days
-here.
+here. Nor may a process that a disk has got hold of drip its bytes, each just before it counts as silent: the
+time it is waited for is bounded by the same bytes at a rate that the slowest engine exceeds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ DISKS_TIMES = 8
 LARGEST_DISK = 62 << 40
 """Bytes of the largest virtual disk (vSphere Configuration Maximums)."""
 
+SLOWEST_RATE = 16 << 20
+"""Bytes a second of the limit, so 2 MiB a second of the disks; libguestfs without KVM: 8 (736 MB in 92 s)."""
+LEAST_WAIT = 3600.0
+"""Seconds that every process may be waited for beside that: an appliance starts, a journal is replayed."""
+
 _LEAST_CHARGE = FRAME_BYTES // 16
 """Bytes that a frame counts at least: an honest child fills them, and frames must not be sent for nothing."""
 
@@ -40,16 +46,21 @@ def _size(source: DiskSource) -> int:
     """Bytes of a disk, without parsing anything of it: of what is not raw, the most that it can be."""
     if not isinstance(source, RawFile):
         return LARGEST_DISK
-    with open(source.path, "rb", buffering=0) as file:
-        return file.seek(0, os.SEEK_END)
+    try:
+        with open(source.path, "rb", buffering=0) as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError:  # the child says it better
+        return 0
 
 
 class Meter:
-    """Counts what the child streams."""
+    """Counts what the child streams, and for how long it is waited for."""
 
     def __init__(self, limit: int) -> None:
+        """``limit`` is in bytes of tar."""
         self._limit = limit
         self._left = limit
+        self._waited = 0.0
 
     def take(self, size: int) -> None:
         """A frame of ``size`` bytes is about to be read.
@@ -63,4 +74,17 @@ class Meter:
                 f"the guest's tree takes more than {self._limit / (1 << 30):,.1f} GiB as tar, holes of files "
                 "filled: its conversion was ended",
                 "delete its large sparse files (`find / -xdev -size +50G`), or raise --reader-tree",
+            )
+
+    def wait(self, seconds: float) -> None:
+        """It was waited for.
+
+        Raises:
+            LimitError: for too long in all.
+        """
+        self._waited += seconds
+        if self._waited > LEAST_WAIT + self._limit / SLOWEST_RATE:
+            raise LimitError(
+                f"the reading process was waited for {self._waited / 3600:.1f} hours in all and was ended",
+                "put the disk on faster storage, or raise --reader-tree, which gives it more time too",
             )

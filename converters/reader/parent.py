@@ -9,6 +9,7 @@ import pickle
 import select
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,6 +65,7 @@ class Reader:
         command: Sequence[str] = CHILD,
     ) -> None:
         self._assignment = Assignment(tuple(disks), reading, "")
+        self._meter = Meter(reading.tree_bytes or tree_limit(disks))
         self._scratch = scratch
         self._command = command
         self._stack = ExitStack()
@@ -112,7 +114,6 @@ class Reader:
         Raises:
             ConvertError: what the child reported, ``ReaderDiedError``, or ``LimitError``: it is endless.
         """
-        meter = Meter(self._assignment.reading.tree_bytes or tree_limit(self._assignment.disks))
         self._ask(pickle.dumps(Order(directories)))
         while True:
             kind, length = self._header()
@@ -121,7 +122,7 @@ class Reader:
                 return
             if kind != DATA or length > FRAME_BYTES:
                 raise self._unexpected(kind)
-            meter.take(length)
+            self._meter.take(length)
             while length:
                 piece = self._read(length)
                 length -= len(piece)
@@ -180,7 +181,10 @@ class Reader:
         stall = self._assignment.reading.stall_seconds
         poll = select.poll()
         poll.register(descriptor, event)
-        if not poll.poll(stall * 1000):
+        begun = time.monotonic()
+        ready = poll.poll(stall * 1000)
+        self._meter.wait(time.monotonic() - begun)
+        if not ready:
             raise ReaderDiedError(
                 f"the reading process gave no sign of life for {stall:g} seconds and was ended",
                 "raise --reader-stall if the disk is known to be this slow",

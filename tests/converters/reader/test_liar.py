@@ -17,6 +17,7 @@ from converters.errors import (
     ReaderDiedError,
 )
 from converters.guest.facts import Directory
+from converters.reader import limits
 from converters.reader.parent import Reader
 from converters.request import Reading
 
@@ -128,6 +129,24 @@ def test_a_tree_without_end_has_an_end(frame: str, tmp_path: Path) -> None:
     with (
         pytest.raises(LimitError, match=r"more than 0\.1 GiB as tar.*--reader-tree") as caught,
         liar(script, tmp_path, tree_bytes=64 << 20) as reader,
+    ):
+        read_all(reader)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        "frame(b'I', b'{', 1 << 20)\nwhile True: time.sleep(0.1); os.write(1, b' ')",
+        "inspection(); frame(b'D', b'x', 1 << 20)\nwhile True: time.sleep(0.1); os.write(1, b'x')",
+        "inspection()\nwhile True: time.sleep(0.1); frame(b'D', b'x')",
+    ],
+)
+def test_dripping_has_an_end(drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LEAST_WAIT", 0.5)
+    with (
+        pytest.raises(LimitError, match=r"was waited for .* hours in all and was ended") as caught,
+        liar(drip, tmp_path, tree_bytes=1 << 20) as reader,
     ):
         read_all(reader)
     assert not caught.value.retryable
