@@ -18,6 +18,7 @@ from orchestrator.errors import VCenterBusyError
 from orchestrator.vsphere.answers import Found, Items, Page, PageStub
 from orchestrator.vsphere.faults import GONE
 from orchestrator.vsphere.session import Session
+from orchestrator.vsphere.stub import UnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,12 @@ class _SessionEnded(Exception):
     """The session ended while pages were read."""
 
 
+class _PagesLost(Exception):
+    """The connection broke while a page was asked for, and the server gives none twice."""
+
+
 def restarted(session: Session, attempt: Callable[[], T]) -> T:
-    """What ``attempt`` gives, which is made again when the session has ended in it."""
+    """What ``attempt`` gives, which is made again when the session or the connection has ended in it."""
     for _ in range(_RESTARTS):
         seen = session.generation
         try:
@@ -119,12 +124,17 @@ def restarted(session: Session, attempt: Callable[[], T]) -> T:
         except _SessionEnded:
             session.log_in_again(seen)
             continue
+        except _PagesLost as lost:
+            log.info("properties are asked for again from the first page: %s", lost.__cause__)
+            continue
         except (*GONE, vmodl.fault.InvalidArgument, vmodl.query.InvalidProperty):
             if session.generation == seen:
                 raise
             continue
         return found
-    raise VCenterBusyError("the vCenter session ended again and again while properties were read")
+    raise VCenterBusyError(
+        "the vCenter session ended, or the connection broke, again and again while properties were read"
+    )
 
 
 def _rows(
@@ -150,7 +160,10 @@ def _rows(
             return
         if session.generation != seen:
             raise _SessionEnded
-        answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        try:
+            answer = collector.ContinueRetrievePropertiesEx(answer.token)
+        except UnreachableError as error:
+            raise _PagesLost from error
 
 
 def _row(found: Found) -> Row | None:
@@ -174,5 +187,6 @@ def view(session: Session, root: Any, kinds: list[Any]) -> Iterator[Any]:
         yield found
     finally:
         if session.generation == seen:
-            with contextlib.suppress(*GONE):
+            # Where vCenter is away, the view ends with its session.
+            with contextlib.suppress(*GONE, UnreachableError):
                 found.DestroyView()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pyVmomi import vim
 
-from deploy.demo.simulator import Simulator
+from deploy.demo.simulator import Rule, Simulator
 from orchestrator.vsphere.properties import Row, below, of, one
 from orchestrator.vsphere.session import Session
 from tests.orchestrator.vsphere.conftest import BIG, VMS
@@ -34,6 +34,15 @@ def test_what_is_unset_is_absent_on_the_first_and_on_later_pages(session: Sessio
     assert len(rows) == ALL
     assert all("parentVApp" not in row.values for row in rows)
     assert {row.get("name") for row in rows if row.get("snapshot") is not None} == {"web%2f1", "deep"}
+
+
+def test_a_page_that_is_lost_costs_no_object_and_no_session(session: Session, simulator: Simulator) -> None:
+    simulator.inject(Rule("ContinueRetrievePropertiesEx", drop=True, skip=1, count=1))
+    simulator.inject(Rule("DestroyView", drop=True, count=5))
+    morefs = below(session, session.content.rootFolder, NAMES, lambda row: row.moref, page=100)
+    assert len(set(morefs)) == len(morefs) == ALL
+    assert simulator.count("RetrievePropertiesEx") == 2
+    assert len(simulator.sessions()) == 1
 
 
 def test_a_session_that_ends_between_pages_loses_and_doubles_nothing(
