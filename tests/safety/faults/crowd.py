@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,8 @@ def settling(vcenter: Simulator, images: Registry, link: Link, folder: Path) -> 
     try:
         site.assert_settled()
     except AssertionError:
-        with site.started("sweep") as command:  # the next test must not fail for this one's reason
+        # The next test must not fail for this one's reason.
+        with site.started("sweep") as command, suppress(ProcessError):
             command.wait()
+        vcenter.end_sessions()
         raise

@@ -1,0 +1,101 @@
+"""Disks of the orchestrator and its workers fill up, and a node is shut down, in the middle of a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from converters import process
+from orchestrator.errors import ExitCode
+from tests.safety.faults.crowd import ended
+from tests.safety.harness import Site, digests, errors, in_download, in_push, slow
+
+MIB = 1 << 20
+GRACE = 30
+"""Seconds that Kubernetes gives a pod to end in."""
+REMOVAL = 4
+"""Seconds."""
+VMS = ("big", "vm-1")
+FLAGS = ("--include", "big", "--include", "vm-1", "--workers", "1")
+
+
+def wanted(undisturbed: Mapping[str, str]) -> Mapping[str, str]:
+    """The digests that the two VMs' images must have."""
+    return {vm: undisturbed[vm] for vm in VMS}
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of ``size`` bytes at ``folder``."""
+    if os.geteuid():
+        pytest.skip("only root may mount a file system of its own")
+    folder.mkdir()
+    process.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "orchestrate-tests", str(folder)])
+    try:
+        yield folder
+    finally:
+        process.run(["umount", "--lazy", str(folder)])
+
+
+def test_a_scratch_disk_that_is_too_small_fails_the_vm_that_needs_more(
+    site: Site, undisturbed: Mapping[str, str]
+) -> None:
+    with small_disk(site.folder / "scratch", 5 * MIB):
+        jobs = site.convert("--attempts", "2", *FLAGS, status=ExitCode.SOME_FAILED)
+        assert (jobs["big"]["state"], errors(jobs["big"])) == ("failed", [("download", "scratch-full")] * 2)
+        assert (jobs["vm-1"]["state"], errors(jobs["vm-1"])) == ("done", [])
+        assert site.ours() == []
+    assert digests(site.convert(*FLAGS)) == site.tagged() == wanted(undisturbed)
+
+
+@pytest.fixture
+def ledger_disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk that holds the ledger; to be asked for before ``site``, which looks at it in the end."""
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        (tmp_path / "ledger.sqlite").symlink_to(disk / "ledger.sqlite")
+        yield disk
+
+
+def test_a_full_disk_under_the_ledger_ends_the_run_and_leaves_no_snapshot(
+    ledger_disk: Path, site: Site, undisturbed: Mapping[str, str]
+) -> None:
+    filler = ledger_disk / "filler"
+    with site.converting("--ledger-patience", "3", *FLAGS) as command:
+        in_download(site)
+        fill(filler)
+        site.undisturb()
+        ended(command, ExitCode.CANNOT_CONNECT)
+        assert "database or disk is full" in command.said
+    assert site.ours() == []
+    filler.unlink()
+    assert digests(site.convert(*FLAGS)) == site.tagged() == wanted(undisturbed)
+
+
+def fill(file: Path) -> None:
+    """Leave no room on the file's disk."""
+    with file.open("wb", buffering=0) as target, suppress(OSError):
+        while True:
+            target.write(bytes(4096))
+
+
+@pytest.mark.parametrize("reach", [in_download, in_push], ids=["download", "push"])
+def test_thirty_seconds_are_enough_to_leave_nothing_behind(
+    site: Site, undisturbed: Mapping[str, str], reach: Callable[[Site], None]
+) -> None:
+    """SIGTERM, as a pod gets it, while a removal takes vCenter some time."""
+    site.simulator.inject(slow("RemoveSnapshot_Task", REMOVAL))
+    with site.converting("--grace-seconds", str(GRACE), *FLAGS) as command:
+        reach(site)
+        begun = time.monotonic()
+        command.signal(signal.SIGTERM)
+        ended(command, ExitCode.INTERRUPTED)
+        assert time.monotonic() - begun < GRACE
+    site.undisturb()
+    site.assert_settled()
+    assert digests(site.convert(*FLAGS)) == site.tagged() == wanted(undisturbed)
