@@ -32,7 +32,7 @@ _LOST_WITHOUT = {
     Engine.EXT2FS: "ext2, ext3 and ext4 are then read by libguestfs, many times slower",
     Engine.XFS: "XFS is then read by libguestfs, many times slower",
     Engine.UML: "file systems that are not clean are then read by libguestfs, many times slower",
-    Engine.GUESTFS: "what only libguestfs reads (btrfs, LVM and others) fails then",
+    Engine.GUESTFS: "what only libguestfs reads (btrfs, thin volumes and others) fails then",
 }
 
 

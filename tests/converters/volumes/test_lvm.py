@@ -6,17 +6,22 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from converters.disks.base import RawFile
 from converters.disks.mapped import MappedDisk
 from converters.disks.raw import RawDisk
 from converters.errors import DiskError
 from converters.filesystems.ext import ExtFilesystem
+from converters.filesystems.mounts import open_guest
 from converters.volumes import Volume, read_volumes
 from converters.volumes.lvm import Assembled, logical_volumes, text
 from deploy.demo import cache
+from tests.converters.filesystems.journals import NEW, busy_image
+from tests.kernel import needs_root
 
 MIB = 1 << 20
 SIZE = 160 * MIB
@@ -105,6 +110,46 @@ def test_each_volume_is_whole(made: Path) -> None:
             assert content == (pattern * (FILLED // len(pattern) + 1))[:FILLED]
     for disk in opened:
         disk.close()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Settings of an opening."""
+
+    root: str
+    engines: tuple[str, ...] = ("ext2fs", "uml")
+
+
+@pytest.mark.slow
+@pytest.mark.root
+@needs_root
+@pytest.mark.parametrize("name", ["linear", "other"])
+def test_journal_on_a_volume_is_replayed(disks: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    """In two pieces, and in one."""
+    opened, found = assembled(disks)
+    (volume,) = (volume for volume in found.volumes if volume.name == f"/dev/vg-two/{name}")
+    image = tmp_path / "image"
+    with open(image, "wb") as file:
+        file.truncate(volume.size)
+    content = busy_image(image, "ext4").read_bytes()
+    position = 0
+    for segment in volume.segments:
+        (stripe,) = segment.stripes
+        with open(disks[stripe.disk], "r+b") as file:
+            file.seek(stripe.offset)
+            file.write(content[position : position + segment.size])
+        position += segment.size
+    for disk in opened:
+        disk.close()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with open_guest([RawFile(str(disk)) for disk in disks], scratch, Reading(volume.name)) as tree:
+        (point,) = tree.mounts
+        assert (point.device, point.engine, point.recovered) == (volume.name, "uml+ext2fs", True)
+        entry = tree.lookup(b"etc/config")
+        assert entry is not None
+        assert b"".join(tree.read(entry)) == NEW
+        assert tree.lookup(b"srv/last") is not None
 
 
 @pytest.mark.slow
