@@ -158,6 +158,18 @@ class JobView:
         """The last failure."""
         return self.errors[-1] if self.errors else None
 
+    @property
+    def cause(self) -> ErrorView | None:
+        """What it failed of: a release that fails as well comes last, and is not why there is no image."""
+        return next(
+            (error for error in reversed(self.errors) if error.stage is not Stage.RELEASE), self.error
+        )
+
+    @property
+    def removal_error(self) -> ErrorView | None:
+        """Why a snapshot that is left is still there."""
+        return next((error for error in reversed(self.errors) if error.stage is Stage.RELEASE), self.error)
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetUse:

@@ -137,7 +137,7 @@ def _alike(jobs: Sequence[JobView]) -> list[tuple[tuple[str, str, str], list[Job
     """VMs without an image for the same stage, reason and remedy together, the most frequent first."""
     groups: dict[tuple[str, str, str], list[JobView]] = {}
     for job in jobs:
-        error = job.error if job.state is JobState.FAILED else None
+        error = job.cause if job.state is JobState.FAILED else None
         why = (error.stage.value, error.message, error.hint) if error else ("", job.reason, job.remedy)
         groups.setdefault(why, []).append(job)
     return sorted(groups.items(), key=lambda group: -len(group[1]))
@@ -156,7 +156,9 @@ def _remarks(job: JobView) -> list[str]:
         remarks.append(f"{found.release}; {starts}; {_left_out(found)}.")
         remarks += [f"{step.volume} was read by {step.instead}: {step.reason}" for step in found.step_downs]
         remarks += found.notes
-    if job.error is not None:
+    if job.snapshot_left:
+        remarks.append("Its snapshot is still there: see above.")
+    elif job.error is not None:
         tried = (
             f"Tried {job.attempt} times" if job.attempt > 1 else f"The {job.error.stage} failed on the way"
         )

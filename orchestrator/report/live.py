@@ -179,8 +179,8 @@ def outcome(job: JobView) -> str:
     """Its image's reference, or why it has none and what to do."""
     if job.state is JobState.DONE and job.image is not None:
         return job.image.reference
-    if job.state is JobState.FAILED and job.error is not None:
-        return f"{job.error.message} → {job.error.hint}" if job.error.hint else job.error.message
+    if job.state is JobState.FAILED and (cause := job.cause) is not None:
+        return f"{cause.message} → {cause.hint}" if cause.hint else cause.message
     return f"{job.reason} → {job.remedy}" if job.remedy else job.reason
 
 

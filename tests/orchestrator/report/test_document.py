@@ -73,11 +73,15 @@ def test_every_table_is_in_the_order_of_names() -> None:
 
 def test_a_snapshot_left_behind_is_shouted() -> None:
     view = run_view()
-    left = job("stuck", JobState.FAILED, snapshot_left=True)
+    removal = ErrorView(Stage.RELEASE, 1, "removal", "FileLocked", "Snapshots > Manage Snapshots", True)
+    cause = ErrorView(Stage.CONVERT, 1, "no-linux", "no Linux", "look", False)
+    left = job("stuck", JobState.FAILED, snapshot_left=True, errors=(cause, removal))
     shouted = dataclasses.replace(view, jobs=(*view.jobs, left))
     assert headline(shouted).endswith("1 snapshot left in vCenter.")
     text = Words(as_html(shouted)).text
-    assert "This snapshot is still on its VM." in text
+    assert "This snapshot is still on its VM. It grows until it is removed" in text
+    assert "delete it by hand: stuck FileLocked Snapshots > Manage Snapshots" in text
+    assert re.search(r"stuck\s+convert\s+no Linux\s+look", text), "the failed removal is not why it failed"
     assert "1 snapshot left behind" in text
     two = Words(as_html(dataclasses.replace(shouted, jobs=(left, dataclasses.replace(left, vm="stuck too")))))
     assert "These snapshots are still on their VMs" in two.text
