@@ -179,6 +179,8 @@ def tell(view: RunView, page: Path, console: Console) -> None:
     for job in view.jobs:
         if job.snapshot_left:
             click.echo(f"the snapshot on {job.vm} is still there; remove it with: orchestrate sweep")
+            if (error := job.removal_error) is not None:
+                click.echo(f"  {error.message} → {error.hint}")
     click.echo(f"report: {page}")
 
 

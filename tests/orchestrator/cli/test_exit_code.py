@@ -1,15 +1,17 @@
-"""The exit status tells how a run went."""
+"""The exit status tells how a run went, and the last words what is left to do."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from orchestrator.cli.run import exit_code
+from orchestrator.cli.run import exit_code, tell
 from orchestrator.errors import ExitCode
-from orchestrator.fleet.states import JobState
-from orchestrator.fleet.view import JobView, RunPhase
+from orchestrator.fleet.states import JobState, Stage
+from orchestrator.fleet.view import ErrorView, JobView, RunPhase
 from tests.orchestrator.report.views import job, run_view
 
 DONE, FAILED, SKIPPED = (
@@ -41,3 +43,13 @@ def test_what_became_of_the_vms_decides(
 ) -> None:
     ended = dataclasses.replace(run_view(), jobs=jobs, passed=passed, phase=RunPhase.ENDED)
     assert exit_code(ended) is code
+
+
+def test_a_snapshot_that_stays_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = ErrorView(Stage.RELEASE, 1, "removal", "the file is locked", "Snapshots > Delete", True)
+    left = dataclasses.replace(SNAPSHOT_LEFT, errors=(refused,))
+    view = dataclasses.replace(run_view(), jobs=(left,), phase=RunPhase.ENDED)
+    tell(view, Path("out/report.html"), Console(stderr=True))
+    said = capsys.readouterr().out
+    assert "the snapshot on a is still there; remove it with: orchestrate sweep" in said
+    assert "the file is locked → Snapshots > Delete" in said
