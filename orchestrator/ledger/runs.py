@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -18,6 +19,8 @@ from orchestrator.ledger.errors import LedgerInUseError
 from orchestrator.ledger.presence import Standing, Timing, standing, this_process
 from orchestrator.ledger.records import RunRecord
 from orchestrator.ledger.rows import run_record
+
+log = logging.getLogger(__name__)
 
 _LOOKS = 35
 """At a suspected run, spread over ``Timing.watch``."""
@@ -52,6 +55,9 @@ class _Muster:
 def begin(database: Database, timing: Timing, vcenter: str, datacenter: str) -> Begun:
     """Enter a run for a datacenter; dead runs are closed.
 
+    One that holds the datacenter and whose process cannot be seen from here is waited for: until it makes a
+    sign, or is dead. So whoever is started in place of one that was lost with its machine need not fail.
+
     Raises ``LedgerInUseError`` when another run is at work there.
     """
     run, watched = str(uuid.uuid4()), _Watched()
@@ -60,8 +66,8 @@ def begin(database: Database, timing: Timing, vcenter: str, datacenter: str) -> 
         muster = _muster(connection, database, timing, watched)
         others = [one for one in (*muster.alive, *muster.suspect) if one.run != run]
         here = [one for one in others if (one.vcenter, one.datacenter) == (vcenter, datacenter)]
-        if suspects := [one for one in here if one in muster.suspect]:
-            return suspects
+        if unsure := [one for one in here if one in muster.suspect or not _is_seen(one, watched)]:
+            return unsure
         now = database.now(connection)
         for holder in here:
             raise _in_use(holder, now)
@@ -72,6 +78,8 @@ def begin(database: Database, timing: Timing, vcenter: str, datacenter: str) -> 
         begun = database.transact(enter)
         if isinstance(begun, Begun):
             return begun
+        for holder in begun:
+            log.warning("is the run %s on %s at work on %s? Waiting", holder.run, holder.host, datacenter)
         watched = _watch(database, timing, begun)
 
 
@@ -146,6 +154,12 @@ def _bury(connection: Connection, run: RunRecord) -> bool:
         .values(ended=clock.now(), outcome="died")
     )
     return changed.rowcount == 1
+
+
+def _is_seen(run: RunRecord, watched: _Watched) -> bool:
+    """Whether a run that counts as alive was seen to be: its process, or a heartbeat."""
+    here = this_process().place
+    return run.run in watched.alive or (run.process is not None and run.process.place == here)
 
 
 def _watch(database: Database, timing: Timing, suspects: Iterable[RunRecord]) -> _Watched:

@@ -32,13 +32,14 @@ class Place:
 
 
 class SetClock:
-    """A clock that stands where a test sets it."""
+    """A clock that hardly moves, but when a test sets it."""
 
     def __init__(self, seconds: float = 1000.0, name: str = "test") -> None:
         self.name = name
         self.seconds = seconds
 
     def __call__(self, connection: Connection) -> Moment:
+        self.seconds += 0.001
         return Moment(self.name, self.seconds)
 
 

@@ -149,5 +149,20 @@ def test_any_write_is_a_sign_of_life(ledger: Ledger, run: RunLedger, clock: SetC
     move(ledger, run)
     clock.seconds += SILENCE
     run.event("note", "still here")
-    with pytest.raises(LedgerInUseError):
-        ledger.begin_run("vc-1", "/DC0")
+    assert ledger.settle_runs() == {run.id}
+    assert run.trouble() == ""
+
+
+def test_a_run_that_was_lost_with_its_machine_is_waited_for(place: Place) -> None:
+    passing = SetClock()
+    with place.open(shared=passing) as lost, place.open(shared=passing) as ledger:
+        run = lost.begin_run("vc-1", "/DC0")
+        move(lost, run)
+
+        def pass_time(connection: object) -> None:
+            passing.seconds += 1.0
+
+        event.listen(ledger.engine, "begin", pass_time)
+        began = passing.seconds
+        assert ledger.begin_run("vc-1", "/DC0").id != run.id
+        assert passing.seconds - began > QUICK.silent
