@@ -170,11 +170,13 @@ class Cluster:
             self._held.close()
         except Exception:  # whatever Dask says of what it has lost, a new seat is wanted
             log.warning("the Dask scheduler that is gone was not left in good order", exc_info=True)
-        while self._seat is None and not self._closing.wait(_AGAIN_SECONDS):
+        while not self._closing.wait(_AGAIN_SECONDS):
             try:
                 self._sit_down(_ANSWER_SECONDS)
             except ConnectError as error:
                 log.info("%s", error)
+            else:
+                return  # should it be lost at once, another thread seeks already
 
     def _submit(
         self, seat: Seat, key: TaskKey, resource: str, worker: str, function: Any, *arguments: Any
