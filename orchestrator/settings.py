@@ -266,7 +266,7 @@ class Settings(BaseModel):
     scratch: Path | None = _setting(
         None,
         Section.READING,
-        IMAGE_VERBS | RUN_VERBS,
+        IMAGE_VERBS | RUN_VERBS | frozenset({Verb.SWEEP}),
         "Folder for downloaded disks and temporary files (on each worker); default: one under TMPDIR.",
     )
 

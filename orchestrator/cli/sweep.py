@@ -15,6 +15,8 @@ from orchestrator import logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
 from orchestrator.report import text
+from orchestrator.scratch import default_root
+from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.settings import LogFormat, Verb
 from orchestrator.sweep import Found, forget, look
 from orchestrator.sweep import sweep as sweep_vcenter
@@ -30,7 +32,8 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
     """Remove the snapshots that ended runs of this ledger left in vCenter.
 
     Never another orchestrator's, never a run's that is at work, never anybody else's. Without --datacenter,
-    in all datacenters. Exit status 1 when a snapshot could not be removed.
+    in all datacenters. Disks that killed workers left on this machine go, too. Exit status 1 when a snapshot
+    could not be removed.
     """
     settings = settings_from(ctx, parameters)
     logs.configure(settings.log_format is LogFormat.JSON, Console(stderr=True))
@@ -51,6 +54,8 @@ def sweep(ctx: click.Context, /, **parameters: Any) -> int:
         f"{text.plural(len(swept.removed), 'snapshot')} removed, {len(swept.failed)} could not be, "
         f"{len(swept.left_alone)} left alone"
     )
+    if folders := sweep_scratch(settings.scratch or default_root()):
+        click.echo(f"{text.plural(folders, 'folder')} of ended processes removed from this machine's scratch")
     if swept.unseen:
         click.echo(
             f"{text.plural(len(swept.unseen), 'snapshot')} asked for and not there; if vCenter is still "

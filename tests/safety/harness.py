@@ -193,6 +193,11 @@ class Site:
         """The snapshots that this product made."""
         return [one for one in self.simulator.snapshots() if one.name.startswith(PREFIX)]
 
+    def disks(self) -> list[Path]:
+        """What lies on scratch."""
+        files = [file for file in (self.folder / "scratch").rglob("*") if file.is_file()]
+        return [file for file in files if file.name != "lock"]
+
     def assert_settled(self) -> None:
         """Nothing of ours is left anywhere, and other people's snapshots are."""
         assert self.ours() == []
@@ -206,9 +211,7 @@ class Site:
             for job, repository in ledger.repositories().items():
                 image = ledger.last_image(job)
                 assert self.tagged().get(Path(repository).name) == (image and image.digest)
-        # A worker that ends by a signal leaves its empty folder to the next one.
-        files = [file for file in (self.folder / "scratch").rglob("*") if file.is_file()]
-        assert [file for file in files if file.name != "lock"] == []
+        assert self.disks() == []  # but for the empty folder of a worker that ended by a signal
         self.assert_whole()
 
     def assert_whole(self) -> None:

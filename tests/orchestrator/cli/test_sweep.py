@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from converters import process
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import ExitCode
 from orchestrator.ledger import Ledger
@@ -19,6 +22,15 @@ from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import QuiescePolicy
 from tests.orchestrator.cli.conftest import Orchestrate, Start
 from tests.waiting import until
+
+ROOT = Path(__file__).parents[3]
+KILLED_WORKER = """
+import os, sys
+from pathlib import Path
+from orchestrator.scratch import Scratch
+(Scratch(Path(sys.argv[1])).attempt("run", "job", 1) / "disk-0.raw").touch()
+os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -77,3 +89,16 @@ def test_an_interrupted_sweep_logs_out_and_leaves_the_removal_to_vcenter(
     assert time.monotonic() - begun < 3, "it waited for the removal"
     assert len(simulator.sessions()) == 1, "the test's own"
     until(lambda: leftover not in [found.name for found in simulator.snapshots()])
+
+
+def test_disks_that_killed_workers_left_on_this_machine_go_too(
+    orchestrate: Orchestrate, tmp_path: Path
+) -> None:
+    process.run([sys.executable, "-c", KILLED_WORKER, str(tmp_path)], cwd=str(ROOT))
+    assert list(tmp_path.rglob("disk-0.raw"))
+    assert orchestrate("sweep", "--dry-run", "--scratch", str(tmp_path)).status == ExitCode.OK
+    assert list(tmp_path.rglob("disk-0.raw")), "a dry run changes nothing"
+    swept = orchestrate("sweep", "--scratch", str(tmp_path))
+    assert swept.status == ExitCode.OK
+    assert "1 folder of ended processes removed" in swept.out
+    assert not list(tmp_path.glob("orchestrate-worker-*"))
