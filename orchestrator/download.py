@@ -155,13 +155,21 @@ def _stream(disk: LeaseDisk, order: DownloadOrder) -> Iterator[bytes]:
             if response.status_code != httpx.codes.OK:
                 raise StreamError(f"{place} answers {response.status_code} {response.reason_phrase}")
             yield from response.iter_raw()
+    except httpx.ConnectTimeout as error:
+        raise StreamError(f"{place}: no connection in {_CONNECT_SECONDS:g} seconds", _REACH_HINT) from error
     except httpx.TimeoutException as error:
-        raise StreamError(f"{place}: no byte for {order.idle_seconds:g} seconds", _NETWORK_HINT) from error
+        raise StreamError(f"{place}: no byte for {order.idle_seconds:g} seconds", _REACH_HINT) from error
+    except httpx.ConnectError as error:
+        raise StreamError(f"{place}: {_words(error)}", _REACH_HINT) from error
     except httpx.HTTPError as error:
-        raise StreamError(f"{place}: {_words(error)}", _NETWORK_HINT) from error
+        raise StreamError(f"{place}: {_words(error)}", _BROKEN_HINT) from error
 
 
-_NETWORK_HINT = "workers need to reach the ESXi hosts on port 443: see `orchestrate check`"
+_REACH_HINT = "workers need to reach the ESXi hosts on port 443: see `orchestrate check`"
+_BROKEN_HINT = (
+    "the host or vCenter ended the export, or the network broke: see the events of the VM and of its host in "
+    "the vSphere client"
+)
 
 
 def _words(error: httpx.HTTPError) -> str:
