@@ -19,7 +19,7 @@ from tests.safety.harness import Site, digests, errors, in_download, in_push, sl
 MIB = 1 << 20
 GRACE = 30
 """Seconds that Kubernetes gives a pod to end in."""
-REMOVAL = 4
+REMOVAL = 2
 """Seconds."""
 VMS = ("big", "vm-1")
 FLAGS = ("--include", "big", "--include", "vm-1", "--workers", "1")

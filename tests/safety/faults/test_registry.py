@@ -45,7 +45,7 @@ TROUBLES: Mapping[Fault, Trouble] = {
         "PATCH", UPLOADS, What.DAMAGE
     ),
     Fault(
-        "vm-8", "it is away for ever", state="failed", errors=(AWAY,) * 3, says="is not available"
+        "vm-8", "it is away for ever", state="failed", errors=(AWAY,) * 2, says="is not available"
     ): Trouble("", "", What.SILENCE, count=0),
     Fault("vm-9", "it refuses manifests", state="failed", errors=REFUSED, says="403"): Trouble(
         "PUT", MANIFESTS, status=403, count=0
@@ -73,7 +73,7 @@ def told(
     with unruly(images.address) as way, linked(way.address) as link:
         way.troubles = {fault.vm: (trouble,) for fault, trouble in TROUBLES.items()}
         with settling(vcenter, images, link, tmp_path_factory.mktemp("registry")) as site:
-            with site.converting(*PATIENCE, *WORKERS) as command:
+            with site.converting("--attempts", "2", *PATIENCE, *WORKERS) as command:
                 ended(command, ExitCode.SOME_FAILED)
             told = Told(site.report(), dict(way.arrived))
             assert site.ours() == []

@@ -137,8 +137,8 @@ def test_a_snapshot_that_is_never_removed_is_told_with_what_to_do(
 
 def test_a_snapshot_that_hangs_is_left_to_the_next_run(site: Site, undisturbed: Mapping[str, str]) -> None:
     """The command has to leave before vCenter has answered; the snapshot is made all the same."""
-    site.simulator.inject(slow(CREATE, 12, count=1))
-    with site.converting("--include", "vm-1", "--grace-seconds", "4", *WORKERS) as command:
+    site.simulator.inject(slow(CREATE, 8, count=1))
+    with site.converting("--include", "vm-1", "--grace-seconds", "3", *WORKERS) as command:
         site.until_called(CREATE)
         command.signal(signal.SIGTERM)
         ended(command, ExitCode.INTERRUPTED)

@@ -13,7 +13,7 @@ from tests.safety.faults.crowd import ended
 from tests.safety.harness import LEASE_SECONDS, Site, digests, errors, in_download, in_release, in_snapshot
 
 ONE = ("--include", "big", "--workers", "1")
-AWAY = 3.0
+AWAY = 2.0
 """Seconds for which a vCenter that restarts does not answer."""
 
 

@@ -94,11 +94,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         trouble = self.unruly.meet(self.command, self.path)
-        match trouble.what if trouble else None:
-            case None:
-                self._forward(body)
+        if trouble is None:
+            self._forward(body)
+            return
+        match trouble.what:
             case What.ANSWER:
-                assert trouble is not None
                 self._answer(trouble.status, trouble.headers, json.dumps({"errors": []}).encode())
             case What.FORGET:
                 self._ask("DELETE", b"")
