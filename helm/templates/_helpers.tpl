@@ -90,6 +90,9 @@ spec:
         {{- if .Values.vcenter.caConfigMap }}
         - {name: vcenter-ca, mountPath: /etc/orchestrate/ca, readOnly: true}
         {{- end }}
+        {{- if .Values.ledger.existingSecret }}
+        - {name: ledger, mountPath: /etc/orchestrate/ledger, readOnly: true}
+        {{- end }}
         {{- if .Values.registry.existingSecret }}
         - {name: registry, mountPath: /etc/orchestrate/registry, readOnly: true}
         {{- end }}
@@ -103,6 +106,10 @@ spec:
     {{- if .Values.vcenter.caConfigMap }}
     - name: vcenter-ca
       configMap: {name: {{ .Values.vcenter.caConfigMap }}}
+    {{- end }}
+    {{- if .Values.ledger.existingSecret }}
+    - name: ledger
+      secret: {secretName: {{ .Values.ledger.existingSecret }}, defaultMode: 288}
     {{- end }}
     {{- if .Values.registry.existingSecret }}
     - name: registry

@@ -30,6 +30,10 @@ MATRIX: dict[str, dict[str, str]] = {
     "scheduled": {"schedule": "0 22 * * *"},
     "existing scheduler": {"existingScheduler": "tls://dask.example:8786"},
     "secrets and certificates": {"registry.existingSecret": "push", "vcenter.caConfigMap": "authorities"},
+    "shared ledger": {
+        "settings.ledger": "postgresql://orchestrate@db.example/ledger",
+        "ledger.existingSecret": "ledger-login",
+    },
     "own claim": {"records.existingClaim": "ledger"},
     "pinned images": {"image.worker.digest": "sha256:" + "a" * 64},
     "ephemeral scratch": {
@@ -101,13 +105,14 @@ def test_every_container_is_confined(program: Path, case: str) -> None:
         assert container["resources"]["limits"]["memory"]
 
 
-def test_credentials_are_files_of_the_one_that_needs_them(program: Path) -> None:
-    objects = render(program, NEEDED | MATRIX["secrets and certificates"])
+@pytest.mark.parametrize("secret", ["vcenter-login", "ledger-login"])
+def test_credentials_are_files_of_the_one_that_needs_them(program: Path, secret: str) -> None:
+    objects = render(program, NEEDED | MATRIX["secrets and certificates"] | MATRIX["shared ledger"])
     holders = {
         container["name"]
         for pod, container in containers(objects)
         for volume in pod["volumes"]
-        if volume.get("secret", {}).get("secretName") == "vcenter-login"
+        if volume.get("secret", {}).get("secretName") == secret
     }
     assert holders == {"orchestrate"}
     for _, container in containers(objects):
@@ -115,7 +120,7 @@ def test_credentials_are_files_of_the_one_that_needs_them(program: Path) -> None
 
 
 def test_the_configuration_holds_settings_that_exist(program: Path) -> None:
-    objects = render(program, NEEDED | MATRIX["secrets and certificates"])
+    objects = render(program, NEEDED | MATRIX["secrets and certificates"] | MATRIX["shared ledger"])
     config = next(item for item in objects if item["kind"] == "ConfigMap")["data"]["config.yaml"]
     for key in yaml.safe_load(config):
         field = Settings.model_fields[key.replace("-", "_")]
@@ -139,6 +144,7 @@ def test_programs_take_the_containers_words(program: Path) -> None:
     [
         ({"settings.datacenter": ""}, "datacenter"),
         ({"vcenter.existingSecret": ""}, "existingSecret"),
+        ({"settings.ledger": "postgresql://me:secret@db/ledger"}, "ledger"),
         ({"settings.password": "hunter2"}, "password"),
         ({"existingScheduler": "dask.example"}, "existingScheduler"),
         ({"workerz.count": "3"}, "workerz"),
