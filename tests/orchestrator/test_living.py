@@ -22,6 +22,7 @@ from orchestrator.cluster import ClusterSettings
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules, Stage
 from orchestrator.fleet.view import JobView
+from orchestrator.ledger import Ledger
 from orchestrator.loop import Patience
 from orchestrator.run import Run
 from orchestrator.vsphere import tasks
@@ -94,6 +95,12 @@ def beside(run: Run, others: Callable[[Callable[[str], JobView]], None]) -> Iter
         doing.result(PATIENCE)
 
 
+def managed(session: Session, simulator: Simulator, name: str) -> Any:
+    """The VM of that name, for somebody to do something to."""
+    moref = next(vm.moref for vm in simulator.vms() if vm.name == name)
+    return session.managed(vim.VirtualMachine, moref)
+
+
 def kinds(job: JobView) -> set[str]:
     return {error.kind for error in job.errors}
 
@@ -101,10 +108,6 @@ def kinds(job: JobView) -> set[str]:
 def test_a_run_among_others_loses_nothing_and_hurts_nobody(
     place: Place, simulator: Simulator, administrator: Session
 ) -> None:
-    def managed(name: str) -> Any:
-        moref = next(vm.moref for vm in simulator.vms() if vm.name == name)
-        return administrator.managed(vim.VirtualMachine, moref)
-
     simulator.occupy("deleted", "cloneVm", seconds=600)
     simulator.occupy("renamed", "relocateVm", seconds=5)
     simulator.disturb_downloads(Download(vm="crowded", rate=1 << 20))
@@ -118,12 +121,17 @@ def test_a_run_among_others_loses_nothing_and_hurts_nobody(
         simulator.set_free("busy", TIB // 50)
         until(lambda: "datastore-full" in kinds(seen("crowded")), PATIENCE)
         until(lambda: "crowded" not in {one.vm for one in simulator.snapshots()}, PATIENCE)
-        tasks.wait(administrator, managed("renamed").Rename_Task("called otherwise"))
-        crowded, renamed = managed("crowded"), managed("called otherwise")
+        tasks.wait(
+            administrator, managed(administrator, simulator, "renamed").Rename_Task("called otherwise")
+        )
+        crowded, renamed = (
+            managed(administrator, simulator, "crowded"),
+            managed(administrator, simulator, "called otherwise"),
+        )
         there = vim.vm.RelocateSpec(host=crowded.runtime.host)
         tasks.wait(administrator, renamed.RelocateVM_Task(there))
-        tasks.wait(administrator, managed("deleted").Destroy_Task())
-        (backup,) = managed("backed-up").snapshot.rootSnapshotList
+        tasks.wait(administrator, managed(administrator, simulator, "deleted").Destroy_Task())
+        (backup,) = managed(administrator, simulator, "backed-up").snapshot.rootSnapshotList
         tasks.wait(administrator, backup.snapshot.RemoveSnapshot_Task(False, True))
         assert seen("crowded").state is JobState.QUEUED
         simulator.disturb_downloads()
@@ -156,6 +164,37 @@ def test_a_run_among_others_loses_nothing_and_hurts_nobody(
         again = {job.vm: job for job in run.plan().jobs}
     assert again["called otherwise"].image == jobs["renamed"].image
     assert again["called otherwise"].state is JobState.DONE
+
+
+def test_vms_that_go_and_change_under_their_lease(
+    place: Place, simulator: Simulator, administrator: Session
+) -> None:
+    """One is unregistered with its snapshot; one is switched off and moved to another folder."""
+    gone, changed = managed(administrator, simulator, "deleted"), managed(administrator, simulator, "renamed")
+    simulator.disturb_downloads(Download(rate=1 << 18))
+
+    def others(seen: Callable[[str], JobView]) -> None:
+        until(lambda: seen("deleted").received_bytes and seen("renamed").received_bytes, PATIENCE)
+        tasks.wait(administrator, gone.Destroy_Task())
+        tasks.wait(administrator, changed.PowerOff())
+        folder = changed.parent.CreateFolder("archive")
+        tasks.wait(administrator, folder.MoveIntoFolder_Task([changed]))
+        simulator.disturb_downloads()
+
+    selection = Selection(include=("deleted", "renamed"))
+    cluster = ClusterSettings(workers=2, memory="1GiB", scratch=str(place.scratch))
+    with prepared(place, selection=selection, cluster=cluster) as run, beside(run, others):
+        jobs = {job.vm: job for job in run.execute().jobs}
+    assert jobs["deleted"].state is JobState.DONE, jobs["deleted"].errors  # its bytes were all here
+    assert jobs["renamed"].state is JobState.DONE, jobs["renamed"].errors
+    assert not any(job.snapshot_left for job in jobs.values())
+    assert {one.name for one in simulator.snapshots()} == {VEEAM}
+    with Ledger(place.ledger) as ledger:
+        assert ledger.open_snapshots() == ()
+
+    with prepared(place, selection=Selection(include=("archive/*",))) as run:
+        (again,) = run.plan().jobs
+    assert (again.job, again.state) == (jobs["renamed"].job, JobState.QUEUED)  # off now: it is read once more
 
 
 def test_a_backup_that_never_ends_is_told(place: Place, simulator: Simulator) -> None:
