@@ -122,6 +122,7 @@ class Run:
             run = self._ledger.begin_run(identity, inventory.datacenter_path)
             outcome = "failed"
             try:
+                self._tell_beside(run, identity)
                 with self._sweep(inventory, run) as sweeping:
                     self._tell_swept(sweeping.wait(self._config.patience.sweep, lambda: self._stopping))
                     surveyed = self._survey(inventory, identity)
@@ -134,6 +135,15 @@ class Run:
                 self._board.end(outcome)
                 run.end(outcome)
         return self.view()
+
+    def _tell_beside(self, run: RunLedger, identity: str) -> None:
+        """Budgets are each run's own: who looks after a vCenter should know of all that are at work there."""
+        for other in run.beside:
+            if other.vcenter == identity:
+                self._board.note(
+                    f"a run on {other.host} (process {other.pid}) is at work on {other.datacenter} of this "
+                    "vCenter; each keeps within budgets of its own"
+                )
 
     def _interrupted(self, event: Interrupted | Terminated) -> None:
         """In a signal handler."""

@@ -354,3 +354,14 @@ def test_a_second_run_at_the_same_time_is_refused(place: Place) -> None:
         with pytest.raises(LedgerInUseError, match=other.id):
             run.execute()
         other.end("done")
+
+
+def test_a_run_goes_on_beside_one_over_another_datacenter_and_tells_of_it(place: Place) -> None:
+    with Ledger(place.ledger) as ledger, prepared(place, selection=only("little")) as run:
+        with vcenter(place) as connected:
+            other = ledger.begin_run(connected.about().instance_uuid, "/Empty")
+        view = run.execute()
+        assert job(view, "little").state is JobState.DONE
+        assert [note for note in view.notes if "at work on /Empty of this vCenter" in note] != []
+        assert other.trouble() == ""
+        assert other.end("done")
