@@ -30,6 +30,8 @@ class OrchestratorError(Exception):
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[ExitCode] = ExitCode.SOME_FAILED
     default_hint: ClassVar[str] = ""
+    uncertain: ClassVar[bool] = False
+    """Whether what was asked for may be done all the same, or yet."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -51,6 +53,7 @@ class ConnectError(OrchestratorError):
     """vCenter cannot be reached, its certificate is not trusted, or it refuses the credentials."""
 
     kind = "connect"
+    uncertain = True
     exit_code = ExitCode.CANNOT_CONNECT
 
 

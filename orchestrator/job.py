@@ -19,7 +19,7 @@ from converters.plan import MachineFacts
 from converters.request import Converted, Reading, Request, Target
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
-from orchestrator.errors import OrchestratorError, PutOffError, WorkerLostError
+from orchestrator.errors import OrchestratorError, WorkerLostError
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
 from orchestrator.ledger import RunLedger
@@ -108,7 +108,7 @@ class Control:
         try:
             return self._vcenter.create_snapshot(vm, marker, self._settings.quiesce)
         except OrchestratorError as error:
-            if error.retryable and not isinstance(error, PutOffError):
+            if error.uncertain:
                 self._uncertain.add(job)
             raise
 

@@ -27,11 +27,16 @@ APPEAR_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 
 
+UNSURE = (vim.fault.Timedout, vmodl.fault.HostCommunication)
+"""Faults with which a host may have made the snapshot, or makes it yet."""
+
+
 class SlowSnapshotError(SnapshotError):
     """A snapshot is still being made at the end of its time; it is removed as soon as it is there."""
 
     kind = "snapshot-slow"
     retryable = True
+    uncertain = True
 
 
 class SlowGuestError(SnapshotError):
@@ -69,10 +74,15 @@ def make(order: Order, quiesced: bool) -> Any:
         return _cancelled(order, task, quiesced)
     except (UnreachableError, tasks.TaskLostError) as error:
         # Whether the call was carried out is not known; a second one would make a second snapshot.
-        made = appearing(order.session, order.vm, order.marker, APPEAR_SECONDS)
+        made = late(order)
         if made is None:
             raise error
         return made
+
+
+def late(order: Order) -> Any:
+    """The job's snapshot if it appears although nobody answered for it, else None."""
+    return appearing(order.session, order.vm, order.marker, APPEAR_SECONDS)
 
 
 def present(order: Order) -> Any:

@@ -100,8 +100,8 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
     """Remove the snapshot if it is there; whether it was gone already."""
     target = session.managed(vim.VirtualMachine, vm)
     tree = _tree(session, target)
-    node = snapshot_tree.of_job(tree, marker)
-    if node is None:
+    first = node = snapshot_tree.of_job(tree, marker)
+    if first is None:
         for renamed in snapshot_tree.marked(tree, marker):
             raise KeptError(
                 f"snapshot {marker.name} of {vm} was renamed to {renamed.name!r}: it stays",
@@ -111,15 +111,17 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
         for task in tasks.at_work(session, target, tasks.REMOVAL):
             _outlast(session, task, patience)
         return True
-    try:
-        tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
-    except vim.fault.TaskInProgress as fault:
-        _outlast(session, fault.task, patience)
-        raise
-    except vmodl.MethodFault:
-        # The snapshot can be gone and its disks left to consolidate, which comes next.
-        if snapshot_tree.of_job(_tree(session, target), marker) is not None:
+    while node is not None:  # twice, where a host made one that it had said to have failed with
+        try:
+            tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
+        except vim.fault.TaskInProgress as fault:
+            _outlast(session, fault.task, patience)
             raise
+        except vmodl.MethodFault:
+            # The snapshot can be gone and its disks left to consolidate, which comes next.
+            if snapshot_tree.of_job(_tree(session, target), marker) is not None:
+                raise
+        node = snapshot_tree.of_job(_tree(session, target), marker)
     return False
 
 

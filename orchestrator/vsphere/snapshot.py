@@ -104,6 +104,8 @@ def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[A
         cause: Exception = error
         why = error.message
     except vmodl.MethodFault as fault:
+        if isinstance(fault, making.UNSURE) and (late := making.late(order)) is not None:
+            return late, ""
         if not (quiesced and quiesce.failed(fault)):
             if isinstance(fault, (*BUSY, *holders.HELD, *holders.AWAY)):
                 raise holders.busy(fault, f"snapshot of {order.name}") from fault
@@ -127,8 +129,9 @@ def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, n
     rows = {row.moref: row for row in of(session, objects, paths, lambda row: row)}
     if vm not in rows:
         raise GoneError(f"the VM {name} was deleted or unregistered during the run")
-    node = snapshot_tree.of_job(rows[vm].get("snapshot"), marker)
-    if node is None or node.snapshot._moId != made._moId or made._moId not in rows:
+    listed = snapshot_tree.marked(rows[vm].get("snapshot"), marker)
+    node = next((one for one in listed if one.snapshot._moId == made._moId), None)
+    if node is None or node.name != marker.name or made._moId not in rows:
         raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not list it")
     if why := frozen.loose(rows[vm].get(_DEVICES, ()), rows[made._moId].get(_DEVICES, ())):
         raise SnapshotError(

@@ -49,6 +49,8 @@ _LOGINS = 3
 class UnreachableError(VCenterBusyError):
     """The network or vCenter broke off; whether a call was carried out is not known."""
 
+    uncertain = True
+
 
 class NotSentError(UnreachableError):
     """No connection, so vCenter has not seen the call: it can be repeated whatever it is."""

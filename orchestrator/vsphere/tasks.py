@@ -36,9 +36,13 @@ _SHARE = 0.1
 class TaskLostError(VCenterBusyError):
     """vCenter has forgotten the task (it restarted), so only a look at the object tells how it ended."""
 
+    uncertain = True
+
 
 class TaskSlowError(VCenterBusyError):
     """The task is still at work at the end of the time that it was given."""
+
+    uncertain = True
 
 
 def wait(session: Session, task: Any, limit: float = math.inf, away: float = AWAY_SECONDS) -> Any:

@@ -157,8 +157,10 @@ def test_a_sweep_that_is_left_ends_with_the_session(
 ) -> None:
     make(vcenter, vms["web"], marker(ledger, dead, "web"))
     simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=1000))
-    with VCenter(settings) as other, begin(other, ledger, "/DC0") as sweeping:
-        until(lambda: simulator.count("RemoveSnapshot_Task"))
+    with connect(settings) as session:
+        target = session.managed(vim.VirtualMachine, vms["web"].moref)
+        with VCenter(settings) as other, begin(other, ledger, "/DC0") as sweeping:
+            until(lambda: tasks.at_work(session, target, tasks.REMOVAL))
     failed = {snapshot.vm: why for snapshot, why in sweeping.wait(5).failed}
     assert "is closed" in failed[vms["web"].moref]
     until(lambda: simulator.snapshots() == [])

@@ -83,6 +83,8 @@ def test_an_interrupted_sweep_logs_out_and_leaves_the_removal_to_vcenter(
     simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=4000))
     with start("sweep") as command:
         until(lambda: simulator.count("RemoveSnapshot_Task"))
+        asked = simulator.count("RetrievePropertiesEx")
+        until(lambda: simulator.count("RetrievePropertiesEx") > asked)  # after the task
         os.kill(command.pid, number)
         begun = time.monotonic()
         assert command.wait(10) == ExitCode.INTERRUPTED

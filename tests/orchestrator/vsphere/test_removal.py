@@ -191,3 +191,12 @@ def test_patience_ends_a_wait_for_others_but_no_removal(
 def test_a_vm_that_was_deleted_has_no_snapshot_of_ours(session: Session, marker: Marker) -> None:
     gone = SnapshotRef("vm-999999", "snapshot-0", marker.name, format_marker(marker), 0.0)
     assert removal.remove(session, gone, FAST).already_gone
+
+
+def test_a_snapshot_that_was_made_twice_goes_twice(
+    session: Session, taken: SnapshotRef, simulator: Simulator
+) -> None:
+    vm = session.managed(vim.VirtualMachine, taken.vm)
+    tasks.wait(session, vm.CreateSnapshot_Task(taken.name, taken.description, False, False))
+    assert not removal.remove(session, taken, FAST).already_gone
+    assert names(simulator, "web/1") == ["before upgrade"]

@@ -19,7 +19,7 @@ from orchestrator.errors import (
     VCenterError,
 )
 from orchestrator.vsphere import devices, making, removal, snapshot
-from orchestrator.vsphere.marker import Marker, parse_marker
+from orchestrator.vsphere.marker import Marker, format_marker, parse_marker
 from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.rules import SnapshotLimits
 from orchestrator.vsphere.session import Session
@@ -231,8 +231,13 @@ def test_a_guest_whose_scripts_take_too_long_gets_a_second_snapshot_without_them
 
 
 def test_a_hosts_own_time_limit_counts_as_the_guests(
-    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+    session: Session,
+    moref: Moref,
+    marker: Marker,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(making, "APPEAR_SECONDS", 0.1)
     simulator.inject(Rule("CreateSnapshot_Task", stage="task", fault="Timedout", quiesced_only=True))
     made = snapshot.create(session, moref("pinned"), marker, PREFER)
     removal.remove(session, made, FAST)
@@ -289,3 +294,17 @@ def test_a_snapshot_that_is_made_while_vcenter_restarts_is_used(
     assert simulator.count("CreateSnapshot_Task") == 1
     removal.remove(session, made, FAST)
     assert names(simulator, "pinned") == []
+
+
+def test_a_snapshot_that_a_host_makes_after_it_did_not_answer_is_used(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("CreateSnapshot_Task", stage="task", fault="HostCommunication", count=1))
+    vm = session.managed(vim.VirtualMachine, moref("off"))
+    description = format_marker(marker)
+    host = threading.Timer(0.4, vm.CreateSnapshot_Task, (marker.name, description, False, False))
+    host.start()
+    made = snapshot.create(session, moref("off"), marker, PREFER)
+    host.join()
+    assert names(simulator, "off") == [made.name]
+    removal.remove(session, made, FAST)
