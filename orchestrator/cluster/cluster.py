@@ -15,6 +15,7 @@ from distributed import Future, KilledWorker
 from orchestrator.cluster import remote, roll
 from orchestrator.cluster.roster import Roster
 from orchestrator.cluster.seat import Seat, SeatLostError
+from orchestrator.cluster.tasks import Tasks
 from orchestrator.cluster.values import (
     CONVERT,
     VCENTER,
@@ -63,7 +64,7 @@ class Cluster:
         self._roster = Roster(settings.silent_seconds)
         self._listener = listener
         self._lock = threading.Lock()
-        self._futures: dict[TaskKey, tuple[str, Future]] = {}
+        self._tasks = Tasks()
         self._seat: Seat | None = None
         """None: the scheduler is gone."""
         self._held = ExitStack()
@@ -133,16 +134,8 @@ class Cluster:
 
     def abandon(self, worker: str, job: str, attempt: int) -> None:
         """Nothing of the job's attempts up to this one is wanted from the worker: stop, and clean up."""
-        with self._lock:
-            unwanted = [
-                key
-                for key, (place, _) in self._futures.items()
-                if place == worker and key.job == job and key.attempt <= attempt
-            ]
-            futures = [self._futures.pop(key)[1] for key in unwanted]
-            seat = self._seat
-        for future in futures:
-            future.cancel()
+        self._tasks.cancel(worker, job, attempt)
+        seat = self._seat
         if self._roster.owe(worker, job, attempt) and seat is not None:
             seat.ask(seat.discard(worker, self._scratch, self._desk.id, job, attempt))
 
@@ -183,23 +176,19 @@ class Cluster:
     ) -> Future:
         # The cluster may be shared: two runs' keys must differ, or Dask takes the one's task for the other's.
         task = seat.submit(f"{key}@{self._desk.id}", resource, worker, function, *arguments)
-        with self._lock:
-            self._futures[key] = (worker, task)
+        self._tasks.add(key, worker, task)
         return task
 
     def _on_resident_ended(self, key: TaskKey, task: Future) -> None:
         """In Dask's callback thread; a call that was begun is not made again, and tells its end itself."""
-        with self._lock:
-            self._futures.pop(key, None)
+        self._tasks.pop(key)
         self._desk.run_apart(key)
         if task.status == "cancelled":  # as Dask's client does with its tasks when the scheduler is gone
             self.look()
 
     def _on_ended(self, key: TaskKey, worker: str, task: Future) -> None:
         """In Dask's callback thread."""
-        with self._lock:
-            wanted = self._futures.pop(key, None) is not None
-        if not wanted:
+        if not self._tasks.pop(key):
             return
         if task.status == "cancelled":
             self.look()  # Dask's client does that when the scheduler is gone, and their workers with it
@@ -265,7 +254,7 @@ class Cluster:
             if seat is None or self._seat is not seat or self._closing.is_set():
                 return
             self._seat = None
-            self._futures.clear()
+        self._tasks.forget()
         for worker in self.workers:
             self._lose_worker(worker)
         self._listener(SchedulerLost())
