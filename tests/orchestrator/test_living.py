@@ -204,6 +204,7 @@ def test_a_backup_that_never_ends_is_told(place: Place, simulator: Simulator) ->
     assert job.state is JobState.FAILED
     assert job.error is not None and job.error.kind == "backup-running"
     assert "so it was put off for" in job.error.message
+    assert job.reason.startswith(f"Veeam Backup & Replication has its snapshot {VEEAM!r} on it since")
     assert [one.name for one in simulator.snapshots()] == [VEEAM]
     assert simulator.count("RemoveSnapshot_Task") == simulator.count("CreateSnapshot_Task") == 0
 
