@@ -9,12 +9,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 BUSY_SECONDS = 5
 """How long one try waits for another writer of a SQLite file."""
 _SQLITE = (
+    f"busy_timeout = {BUSY_SECONDS * 1000}",
     "journal_mode = WAL",
     # An intended snapshot must outlive a power cut before vCenter is asked for it. With a write-ahead log
     # FULL is enough: EXTRA differs only for rollback journals (https://www.sqlite.org/pragma.html).
     "synchronous = FULL",
     "foreign_keys = ON",
-    f"busy_timeout = {BUSY_SECONDS * 1000}",
 )
 _POSTGRESQL = {
     "application_name": "orchestrate",

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 from orchestrator import clock
 from orchestrator.ledger import runs, schema
 from orchestrator.ledger.database import Clock, Database, shared_clock
+from orchestrator.ledger.engine import BUSY_SECONDS
 from orchestrator.ledger.location import ledger_url
 from orchestrator.ledger.presence import Timing
 from orchestrator.ledger.records import ImageRecord, JobRecord, OpenSnapshot, RunRecord
@@ -35,11 +36,15 @@ class Ledger:
         shared: Clock = shared_clock,
     ) -> None:
         """``shared`` is the clock of heartbeats."""
-        self._database = Database(ledger_url(location, password), timing.patience, shared)
+        url = ledger_url(location, password)
+        self._database = Database(url, timing.patience, shared)
         self._timing = timing
         self._begun: list[RunLedger] = []
         try:
-            self.id = self._database.transact(self._open, patience=0)
+            # Two that make a file at once may both be refused the lock: SQLite does not wait for this one. A
+            # server that is not there is told at once.
+            patience = BUSY_SECONDS if url.drivername == "sqlite" else 0
+            self.id = self._database.transact(self._open, patience)
         except BaseException:
             self._database.close()
             raise
