@@ -25,7 +25,6 @@ from orchestrator.ledger.location import shown
 
 T = TypeVar("T")
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PASSING_SQLITE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
 _PASSING_POSTGRESQL = ("08", "40", "53", "55P03", "57")
 """SQLSTATEs, or their classes: connection, rollback by a conflict, resources, lock not available, operator
@@ -44,13 +43,18 @@ class Moment:
 Clock = Callable[[Connection], Moment]
 
 
+def boot() -> str:
+    """Which start of which machine this is (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def shared_clock(connection: Connection) -> Moment:
     """The database's own clock.
 
     A SQLite file is used by one machine at a time, whose clock since its start nobody can set.
     """
     if connection.dialect.name == "sqlite":
-        return Moment(_BOOT.read_text().strip(), time.monotonic())
+        return Moment(boot(), time.monotonic())
     seconds = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
     return Moment("database", float(seconds))
 

@@ -8,10 +8,9 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from orchestrator.ledger.database import Moment
+from orchestrator.ledger.database import Moment, boot
 from orchestrator.ledger.records import Process, RunRecord
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _START_TICKS = 19
 """Position of ``starttime`` after the name in /proc/PID/stat (proc(5))."""
 
@@ -43,7 +42,7 @@ class Standing(StrEnum):
 
 @cache
 def _place(pid: int) -> str:
-    return f"{_BOOT.read_text().strip()} {Path(f'/proc/{pid}/ns/pid').readlink()}"
+    return f"{boot()} {Path(f'/proc/{pid}/ns/pid').readlink()}"
 
 
 def this_process() -> Process:
