@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     NOTHING_MATCHED = 2
     """No VM matched, so nothing was done."""
     CANNOT_CONNECT = 3
-    """vCenter, registry, Dask scheduler or ledger cannot be reached, or refuses credentials or a privilege."""
+    """vCenter, registry, Dask scheduler or ledger cannot be reached, or refuses credentials or privileges."""
     USAGE = 64
     """Wrong words on the command line, the configuration file or the environment (sysexits.h, EX_USAGE)."""
     INTERRUPTED = 130
