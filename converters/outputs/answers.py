@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import email.utils
 import json
 from collections.abc import Mapping
@@ -37,12 +36,17 @@ def _words(error: Mapping[str, object]) -> str:
     return ": ".join(parts)[:300]
 
 
-def retry_after(value: str) -> float:
-    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): a number, or a date."""
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): a number, or a date.
+
+    A date is compared with the answer's own, so that it does not matter whether this machine's clock is right.
+    """
+    value = headers.get("Retry-After", "")
     if value.strip().isdigit():
         return float(value)
     try:
-        date = email.utils.parsedate_to_datetime(value)
+        until = email.utils.parsedate_to_datetime(value)
+        now = email.utils.parsedate_to_datetime(headers.get("Date", ""))
     except ValueError:
         return 0.0
-    return max(0.0, (date - datetime.datetime.now(date.tzinfo)).total_seconds())
+    return max(0.0, (until - now).total_seconds())

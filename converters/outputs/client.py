@@ -145,7 +145,7 @@ class RegistryClient:
         if response.status_code in accept:
             return response
         if response.status_code in TRANSIENT:
-            raise Transient(describe(response), retry_after(response.headers.get("Retry-After", "")))
+            raise Transient(describe(response), retry_after(response.headers))
         raise OutputError(
             f"{self.registry} refuses {method} {response.request.url.path}: {describe(response)}",
             HINTS.get(response.status_code, ""),
