@@ -39,7 +39,7 @@ def _words(error: Mapping[str, object]) -> str:
 def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds of a ``Retry-After`` header (RFC 9110, 10.2.3): a number, or a date.
 
-    A date is compared with the answer's own, so that it does not matter whether this machine's clock is right.
+    A date is compared with the answer's own: this machine's clock need not be right.
     """
     value = headers.get("Retry-After", "")
     if value.strip().isdigit():
