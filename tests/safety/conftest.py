@@ -13,6 +13,7 @@ from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Simulator
 from tests.safety.harness import BY_HAND, DATACENTER, LEASE_SECONDS, Site, digests
 from tests.safety.link import Link, linked
+from tests.safety.settling import settling
 
 BIG = 6 << 20
 """Bytes that do not compress: enough to be met in the middle of a download or a push."""
@@ -64,13 +65,5 @@ def site(
     undisturbed: Mapping[str, str], vcenter: Simulator, images: Registry, link: Link, tmp_path: Path
 ) -> Iterator[Site]:
     """A place for one test, which must leave nothing behind."""
-    vcenter.forget_calls()
-    made = Site(vcenter, images, link, tmp_path, tmp_path.name.replace("_", "-").lower())
-    yield made
-    made.undisturb()
-    try:
-        made.assert_settled()
-    except AssertionError:
-        with made.started("sweep") as command:  # the next test must not fail for this one's reason
-            command.wait()
-        raise
+    with settling(vcenter, images, link, tmp_path) as made:
+        yield made

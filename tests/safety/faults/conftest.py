@@ -10,9 +10,10 @@ import pytest
 from deploy.demo import simulator
 from deploy.demo.registry import Registry
 from deploy.demo.simulator import Simulator
-from tests.safety.faults.crowd import WORKERS, fleet, settling
+from tests.safety.faults.crowd import WORKERS, fleet
 from tests.safety.harness import Site, digests
 from tests.safety.link import Link
+from tests.safety.settling import settling
 
 
 @pytest.fixture(scope="package")

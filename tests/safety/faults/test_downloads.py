@@ -12,9 +12,10 @@ from deploy.demo.disturbances import Download, Rule
 from deploy.demo.registry import Registry
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import ExitCode
-from tests.safety.faults.crowd import LOST, SHAKY, WORKERS, Fault, ended, inject, settling
+from tests.safety.faults.crowd import LOST, SHAKY, WORKERS, Fault, ended, inject
 from tests.safety.harness import digests
 from tests.safety.link import Link
+from tests.safety.settling import settling
 
 AT = 300_000
 """Position in a disk of 1.2 MB on the wire."""

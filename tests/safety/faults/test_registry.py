@@ -12,10 +12,11 @@ import pytest
 from deploy.demo.registry import Registry
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import ExitCode
-from tests.safety.faults.crowd import WORKERS, Fault, ended, settling
+from tests.safety.faults.crowd import WORKERS, Fault, ended
 from tests.safety.faults.unruly import Trouble, What, unruly
 from tests.safety.harness import Site, digests, errors, in_push
 from tests.safety.link import linked
+from tests.safety.settling import settling
 
 UPLOADS, MANIFESTS = "blobs/uploads/", "manifests/"
 AWAY, REFUSED = ("convert", "registry-unavailable"), (("publish", "registry-refused"),)

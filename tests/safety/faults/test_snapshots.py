@@ -12,9 +12,10 @@ from deploy.demo.disturbances import Rule
 from deploy.demo.registry import Registry
 from deploy.demo.simulator import Simulator
 from orchestrator.errors import ExitCode
-from tests.safety.faults.crowd import WORKERS, Fault, ended, inject, settling
+from tests.safety.faults.crowd import WORKERS, Fault, ended, inject
 from tests.safety.harness import Site, digests, errors, slow
 from tests.safety.link import Link
+from tests.safety.settling import settling
 from tests.waiting import until
 
 CREATE, REMOVE, CONSOLIDATE = "CreateSnapshot_Task", "RemoveSnapshot_Task", "ConsolidateVMDisks_Task"
