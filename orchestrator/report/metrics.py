@@ -120,7 +120,7 @@ def _snapshots(view: RunView) -> Iterator[Metric]:
         sum(job.snapshot_left for job in view.jobs),
     )
     yield CounterMetricFamily(
-        "orchestrate_snapshots_swept", "Snapshots of earlier runs removed at the start.", view.swept
+        "orchestrate_snapshots_swept", "Snapshots of earlier runs that this one removed.", view.swept
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -18,6 +19,8 @@ from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
 
 log = logging.getLogger(__name__)
 
+VERIFY_SECONDS = 10.0
+"""For vCenter to show what a host has done: it hears of it a little later."""
 _DEVICES = "config.hardware.device"
 _FACTS = (
     *holders.FACTS,
@@ -124,18 +127,33 @@ def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, n
     """The snapshot as a value, once vCenter lists it under our name and shows that it holds the disks."""
     if made is None:
         raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not name it")
+    deadline = time.monotonic() + VERIFY_SECONDS
+    while True:
+        rows = _shown(session, vm, made)
+        if vm not in rows:
+            raise GoneError(f"the VM {name} was deleted or unregistered during the run")
+        listed = snapshot_tree.marked(rows[vm].get("snapshot"), marker)
+        node = next((one for one in listed if one.snapshot._moId == made._moId), None)
+        why = _unfit(node, rows[vm], rows.get(made._moId), marker)
+        if not why:
+            return snapshot_tree.reference(node, name, note)
+        if time.monotonic() >= deadline:
+            raise SnapshotError(
+                f"the snapshot {marker.name} of {name} is of no use: {why}",
+                "nothing was read from it; tell whether the VM's storage does snapshots of its own",
+            )
+        session.pause(1.0)
+
+
+def _shown(session: Session, vm: str, made: Any) -> dict[str, Row]:
+    """VM and snapshot, by moref, in one call."""
     paths = {vim.VirtualMachine: ("snapshot", _DEVICES), vim.vm.Snapshot: (_DEVICES,)}
     objects = (session.managed(vim.VirtualMachine, vm), session.managed(vim.vm.Snapshot, made._moId))
-    rows = {row.moref: row for row in of(session, objects, paths, lambda row: row)}
-    if vm not in rows:
-        raise GoneError(f"the VM {name} was deleted or unregistered during the run")
-    listed = snapshot_tree.marked(rows[vm].get("snapshot"), marker)
-    node = next((one for one in listed if one.snapshot._moId == made._moId), None)
-    if node is None or node.name != marker.name or made._moId not in rows:
-        raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not list it")
-    if why := frozen.loose(rows[vm].get(_DEVICES, ()), rows[made._moId].get(_DEVICES, ())):
-        raise SnapshotError(
-            f"the snapshot {marker.name} of {name} is of no use: {why}",
-            "nothing was read from it; tell whether the VM's storage does snapshots of its own",
-        )
-    return snapshot_tree.reference(node, name, note)
+    return {row.moref: row for row in of(session, objects, paths, lambda row: row)}
+
+
+def _unfit(node: Any, now: Row, then: Row | None, marker: Marker) -> str:
+    """What speaks against reading from the snapshot; empty when nothing does."""
+    if node is None or then is None or node.name != marker.name:
+        return "vCenter does not list it"
+    return frozen.loose(now.get(_DEVICES, ()), then.get(_DEVICES, ()))

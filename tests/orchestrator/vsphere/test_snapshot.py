@@ -208,8 +208,13 @@ def test_the_vm_writes_elsewhere_while_its_snapshot_is_there(
 
 
 def test_a_snapshot_that_does_not_hold_the_disks_is_told_and_goes(
-    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+    session: Session,
+    moref: Moref,
+    marker: Marker,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(snapshot, "VERIFY_SECONDS", 0.1)
     simulator.change(delta_disks=False)
     with pytest.raises(SnapshotError, match=r"of pinned is of no use: the VM goes on to write to disk-\S+"):
         snapshot.create(session, moref("pinned"), marker, PREFER)
