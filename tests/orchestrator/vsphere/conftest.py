@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+# Before pyvmomi's faults: it changes how exceptions that exist by then are copied, and pyvmomi copies faults.
+import distributed  # noqa: F401
 import pytest
 from pydantic import SecretStr
 
