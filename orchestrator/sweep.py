@@ -67,10 +67,11 @@ def look(
     asked_for = ledger.open_snapshots()
     # Last: what a run that begins meanwhile makes or asks for must not look like a dead one's.
     at_work = frozenset(live())
+    known = ledger.known_runs()
     mine: list[SnapshotRef] = []
     left_alone: list[tuple[SnapshotRef, str]] = []
     for snapshot, marker in listed:
-        if why := _spared(snapshot, marker, ledger.id, at_work):
+        if why := _spared(snapshot, marker, ledger.id, known, at_work):
             left_alone.append((snapshot, why))
         else:
             mine.append(snapshot)
@@ -211,12 +212,19 @@ def forget(ledger: Ledger, unseen: Iterable[OpenSnapshot]) -> None:
         ledger.snapshot_gone(intended.run, intended.job)
 
 
-def _spared(snapshot: SnapshotRef, marker: Marker | None, ledger: str, live: frozenset[str]) -> str:
+def _spared(
+    snapshot: SnapshotRef, marker: Marker | None, ledger: str, known: frozenset[str], live: frozenset[str]
+) -> str:
     """Why a snapshot with a marker of this product stays; empty when it does not."""
     if marker is None or marker.ledger != ledger:
         return "another ledger's"
     if snapshot.name != marker.name:
         return f"somebody renamed it, who may want to keep it; it was {marker.name}"
+    if marker.run not in known:
+        # A ledger that was copied or restored has the other one's identity, and not its later runs.
+        return (
+            "this ledger knows no such run: one that it was copied from may be at work; if none is, remove it"
+        )
     if not may_sweep(marker, ledger, live):
         return "its run is at work"
     return ""

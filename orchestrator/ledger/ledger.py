@@ -84,6 +84,12 @@ class Ledger:
         """Identifiers of the runs that are heard of; changes nothing."""
         return runs.live(self._database, self._timing)
 
+    def known_runs(self) -> frozenset[str]:
+        """Identifiers of every run that was ever begun in this ledger."""
+        query = select(schema.runs.c.id)
+        rows = self._database.transact(lambda connection: connection.execute(query).all())
+        return frozenset(row.id for row in rows)
+
     def last_run(self) -> RunRecord | None:
         """The run that was begun last."""
         query = select(schema.runs).order_by(schema.runs.c.number.desc())

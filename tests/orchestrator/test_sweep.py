@@ -79,6 +79,17 @@ def make(vcenter: VCenter, vm: VirtualMachine, marked: Marker) -> str:
     return vcenter.create_snapshot(vm.moref, marked, QuiescePolicy.NEVER).name
 
 
+def test_runs_of_a_ledgers_copy_are_left_alone(
+    vcenter: VCenter, ledger: Ledger, vms: dict[str, VirtualMachine], simulator: Simulator
+) -> None:
+    """Of two copies of a ledger neither knows what the other has begun since."""
+    made = make(vcenter, vms["web"], Marker(ledger.id, "begun-in-the-copy", "web", 1e9))
+    swept = sweep(vcenter, ledger)
+    assert [(snapshot.name, "copied" in why) for snapshot, why in swept.left_alone] == [(made, True)]
+    assert made in [found.name for found in simulator.snapshots()]
+    vcenter.withdraw_snapshot(vms["web"].moref, Marker(ledger.id, "begun-in-the-copy", "web", 1e9))
+
+
 def test_a_look_tells_what_a_sweep_would_do_and_changes_nothing(
     vcenter: VCenter,
     ledger: Ledger,

@@ -37,7 +37,9 @@ os._exit(0)
 def leftover(simulator: Simulator, environment: Mapping[str, str]) -> Iterator[str]:
     """The name of a snapshot that a dead run of this ledger left on the VM ``big``."""
     with Ledger(environment["ORCHESTRATE_LEDGER"]) as ledger:
-        marker = Marker(ledger.id, "dead-run", "job-1", time.time() + 3600)
+        run = ledger.begin_run("vcenter", "/DC0")
+        run.end("died")
+        marker = Marker(ledger.id, run.id, "job-1", time.time() + 3600)
     settings = VCenterSettings.parse(
         simulator.url,
         simulator.username,
