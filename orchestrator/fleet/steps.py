@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from orchestrator.errors import RemovalError
 from orchestrator.fleet.patience import pause, put_off, tries_again
 from orchestrator.fleet.states import (
     Abandon,
@@ -249,9 +250,14 @@ def _release_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode
         return job, ()
     since = now if job.release_since is None else job.release_since
     failed = replace(job, failure=event.failure, release_since=since)
-    if event.failure.retryable and now - since < rules.release_limit:
+    if not _kept(event.failure) and now - since < rules.release_limit:
         return replace(failed, release_due=now + rules.backoff(job.release_tries)), ()
     return _after_release(replace(failed, hold=Hold.LEFT), mode)
+
+
+def _kept(failure: Failure) -> bool:
+    """Whether the snapshot is known to stay; what else goes wrong in a release tells nothing of that."""
+    return failure.kind == RemovalError.kind and not failure.retryable
 
 
 def _after_release(job: Job, mode: Mode) -> Step:

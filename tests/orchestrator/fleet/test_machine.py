@@ -171,12 +171,20 @@ def test_a_snapshot_that_cannot_be_removed_is_known_and_keeps_its_budget() -> No
     assert failure is not None and "sweep" in failure.hint
 
 
-def test_a_removal_is_tried_again_before_it_is_given_up() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure("removal", "another task is in progress", retryable=True),
+        Failure("vcenter", "vCenter answers 404 Not Found"),
+        Failure("internal", "internal error: KeyError: 'snapshot'"),
+    ],
+    ids=lambda failure: failure.kind,
+)
+def test_a_removal_is_tried_again_before_it_is_given_up(failure: Failure) -> None:
     world = one_job()
-    busy = Failure("removal", "another task is in progress", retryable=True)
     first = world.now
     while world.fleet.jobs["j0"].hold is not Hold.LEFT:
-        world.answer(run_until(world, Stage.RELEASE), busy)
+        world.answer(run_until(world, Stage.RELEASE), failure)
         world.now = world.fleet.next_tick() or world.now
         world.send(Tick())
     assert RULES.release_limit <= world.now - first < RULES.release_limit + RULES.backoff_limit
