@@ -9,7 +9,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pyVmomi import vim, vmodl
@@ -38,6 +38,8 @@ class Row:
     """Type of the managed object."""
     moref: str
     values: Mapping[str, Any]
+    withheld: Mapping[str, Any] = field(default_factory=dict)
+    """Path → vCenter's fault, such as ``NoPermission``, for what it does not tell, set or unset."""
 
     def get(self, path: str, default: Any = None) -> Any:
         """The property's value, or ``default`` when it is unset."""
@@ -175,7 +177,8 @@ def _row(found: Found) -> Row | None:
                 return None
             case _:
                 log.debug("%s of %s is withheld: %s", missing.path, found.moref, type(missing.fault).__name__)
-    return Row(found.kind, found.moref, found.values)
+    withheld = {missing.path: missing.fault for missing in found.missing}
+    return Row(found.kind, found.moref, found.values, withheld)
 
 
 @contextlib.contextmanager

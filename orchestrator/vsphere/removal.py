@@ -30,6 +30,11 @@ REFUSED_SECONDS = 60.0
 AWAY_SECONDS = 3600.0
 """For which vCenter may not answer, or may refuse the login, before that is told."""
 _SLOWEST = 60.0
+_CONNECTION = "runtime.connectionState"
+
+
+class HiddenError(VCenterBusyError):
+    """vCenter does not tell now whether the snapshot is there."""
 
 
 class KeptError(RemovalError):
@@ -99,7 +104,7 @@ def _told(session: Session, vm: str, marker: Marker, what: str) -> Iterator[None
 def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> bool:
     """Remove the snapshot if it is there; whether it was gone already."""
     target = session.managed(vim.VirtualMachine, vm)
-    tree = _tree(session, target)
+    tree = _tree(session, target, marker)
     first = node = snapshot_tree.of_job(tree, marker)
     if first is None:
         for renamed in snapshot_tree.marked(tree, marker):
@@ -119,9 +124,9 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
             raise
         except vmodl.MethodFault:
             # The snapshot can be gone and its disks left to consolidate, which comes next.
-            if snapshot_tree.of_job(_tree(session, target), marker) is not None:
+            if snapshot_tree.of_job(_tree(session, target, marker), marker) is not None:
                 raise
-        node = snapshot_tree.of_job(_tree(session, target), marker)
+        node = snapshot_tree.of_job(_tree(session, target, marker), marker)
     return False
 
 
@@ -145,9 +150,20 @@ def _outlast(session: Session, task: Any, patience: float) -> None:
         tasks.wait(session, task, patience)
 
 
-def _tree(session: Session, target: Any) -> Any:
-    row = one(session, target, ("snapshot",))
-    return row.get("snapshot") if row else None
+def _tree(session: Session, target: Any, marker: Marker) -> Any:
+    """The VM's tree of snapshots; None when it has none, or is gone.
+
+    Raises ``HiddenError`` where it does not show the job's, and vCenter may not see what there is.
+    """
+    row = one(session, target, ("snapshot", _CONNECTION))
+    if row is None:
+        return None
+    if fault := row.withheld.get("snapshot"):
+        raise HiddenError(f"vCenter does not tell the snapshots of {row.moref}: {describe(fault)}")
+    tree, connection = row.get("snapshot"), row.get(_CONNECTION)
+    if connection != "connected" and not any(snapshot_tree.marked(tree, marker)):
+        raise HiddenError(f"vCenter does not see the VM {row.moref}, which is {connection or 'hidden'}")
+    return tree
 
 
 def _patiently(session: Session, action: Callable[[], T], pace: float, patience: float) -> T:
@@ -184,6 +200,8 @@ def _limit(failed: BaseException | None) -> float:
     match failed:
         case vim.fault.TaskInProgress() | tasks.TaskLostError():
             return math.inf
+        case HiddenError():
+            return REFUSED_SECONDS
         case VCenterBusyError() | ConnectError():
             return AWAY_SECONDS
         case _:

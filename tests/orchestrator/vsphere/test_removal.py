@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import RemovalError
-from orchestrator.vsphere import removal, snapshot, tasks
+from orchestrator.vsphere import answers, properties, removal, snapshot, tasks
 from orchestrator.vsphere.marker import Marker, format_marker
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
@@ -28,6 +29,21 @@ def taken(session: Session, moref: Moref, marker: Marker) -> Iterator[SnapshotRe
     found = snapshot.create(session, moref("web/1"), marker, PREFER)
     yield found
     removal.remove(session, found, FAST)
+
+
+class Withholding(answers.PageStub):
+    """As vCenter answers an account whose role on the VM was revoked."""
+
+    def InvokeMethod(self, mo: Any, info: Any, args: Any) -> answers.Page:
+        page = super().InvokeMethod(mo, info, args)
+        return replace(page, objects=tuple(map(self._without_snapshots, page.objects)))
+
+    def _without_snapshots(self, found: answers.Found) -> answers.Found:
+        values = {path: value for path, value in found.values.items() if path != "snapshot"}
+        missing = vmodl.query.PropertyCollector.MissingProperty(
+            path="snapshot", fault=vim.fault.NoPermission(privilegeId="System.Read")
+        )
+        return replace(found, values=values, missing=[missing])
 
 
 def names(simulator: Simulator, vm: str) -> list[str]:
@@ -200,3 +216,31 @@ def test_a_snapshot_that_was_made_twice_goes_twice(
     tasks.wait(session, vm.CreateSnapshot_Task(taken.name, taken.description, False, False))
     assert not removal.remove(session, taken, FAST).already_gone
     assert names(simulator, "web/1") == ["before upgrade"]
+
+
+def test_a_snapshot_that_vcenter_withholds_is_not_taken_for_gone(
+    session: Session, taken: SnapshotRef, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(properties, "PageStub", Withholding)
+        with pytest.raises(RemovalError, match=r"does not tell the snapshots of vm-.*System\.Read") as caught:
+            removal.remove(session, taken, FAST, patience=0.2)
+    assert caught.value.retryable
+    assert names(simulator, "web/1") == ["before upgrade", taken.name]
+    assert not removal.remove(session, taken, FAST).already_gone
+
+
+def test_a_vm_whose_host_is_away_may_have_the_snapshot_yet(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    hosts = [f"esx-{number}.example.com" for number in range(2)]
+    for host in hosts:
+        simulator.set_host(host, "notResponding")
+    try:
+        with pytest.raises(RemovalError, match=r"does not see the VM vm-.*, which is disconnected") as caught:
+            removal.withdraw(session, moref("pinned"), marker, FAST, settle=0, patience=0.2)
+    finally:
+        for host in hosts:
+            simulator.set_host(host, "connected")
+    assert caught.value.retryable
+    assert removal.withdraw(session, moref("pinned"), marker, FAST, settle=0).already_gone
