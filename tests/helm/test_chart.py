@@ -153,3 +153,11 @@ def test_programs_take_the_containers_words(program: Path) -> None:
 def test_values_that_cannot_work_are_refused(program: Path, values: dict[str, str], words: str) -> None:
     with pytest.raises(process.ProcessError, match=words):
         render(program, NEEDED | values)
+
+
+def test_the_command_ends_before_its_pod_is_killed(program: Path) -> None:
+    objects = render(program, NEEDED | {"orchestrator.terminationGracePeriodSeconds": "300"})
+    (config,) = (
+        yaml.safe_load(item["data"]["config.yaml"]) for item in objects if item["kind"] == "ConfigMap"
+    )
+    assert config["grace-seconds"] == 285
