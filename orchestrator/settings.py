@@ -24,7 +24,9 @@ from orchestrator.preflight.checks import Check
 from orchestrator.vsphere.rules import HOST_QUIESCE_MINUTES
 from orchestrator.vsphere.values import QuiescePolicy
 
-_PREFIX_FORM = "HOST[:PORT]/PREFIX in lower case, without a scheme"
+_PREFIX_FORM = (
+    "HOST[:PORT]/PREFIX in lower case, without a scheme; without a port, HOST has a dot or is localhost"
+)
 _SIZE = re.compile(r"\d+(\.\d+)? ?([kKMGT]i?)?B")
 
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from orchestrator import __version__
 from orchestrator.cli.options import CONTEXT, SectionedGroup, settings_from, settings_options
 from orchestrator.errors import UsageError
-from orchestrator.settings import Verb
+from orchestrator.settings import Settings, Verb, declaration
 
 VERBS = {
     "check": "Find out whether a run would get all it needs.",
@@ -76,8 +76,12 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
         return run(settings)
     for name in (*parameters, "config"):  # whose value click keeps to itself
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            verb, option = Verb(ctx.invoked_subcommand or ""), f"--{name.replace('_', '-')}"
+            takes = name == "config" or verb in declaration(Settings.model_fields[name]).verbs
             raise UsageError(
-                f"--{name.replace('_', '-')} stands before the verb `{ctx.invoked_subcommand}`",
-                f"write: orchestrate {ctx.invoked_subcommand} --{name.replace('_', '-')} …",
+                f"{option} stands before the verb `{verb}`",
+                f"write: orchestrate {verb} {option} …"
+                if takes
+                else f"leave it out: {verb} does not take it",
             )
     return None

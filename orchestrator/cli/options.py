@@ -103,7 +103,8 @@ def settings_from(ctx: click.Context, parameters: dict[str, Any]) -> Settings:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{_origin(ctx, str(first['loc'][0]))}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{_origin(ctx, str(first['loc'][0]))}: {said}") from None
 
 
 def _take_url(ctx: click.Context, name: str, secret: str, url: str) -> None:

@@ -178,9 +178,10 @@ def tell(view: RunView, page: Path, console: Console) -> None:
         click.echo(f"not all of this is in the ledger: {view.lost}; then run again")
     for job in view.jobs:
         if job.snapshot_left:
-            click.echo(f"the snapshot on {job.vm} is still there; remove it with: orchestrate sweep")
             if (error := job.removal_error) is not None:
-                click.echo(f"  {error.message} → {error.hint}")
+                click.echo(f"the snapshot on {job.vm} is still there: {error.message} → {error.hint}")
+            else:
+                click.echo(f"the snapshot on {job.vm} is still there; remove it with: orchestrate sweep")
     click.echo(f"report: {page}")
 
 

@@ -51,5 +51,5 @@ def test_a_snapshot_that_stays_is_told_with_its_reason(capsys: pytest.CaptureFix
     view = dataclasses.replace(run_view(), jobs=(left,), phase=RunPhase.ENDED)
     tell(view, Path("out/report.html"), Console(stderr=True))
     said = capsys.readouterr().out
-    assert "the snapshot on a is still there; remove it with: orchestrate sweep" in said
+    assert "the snapshot on a is still there: the file is locked" in said
     assert "the file is locked → Snapshots > Delete" in said
