@@ -30,6 +30,10 @@ REFUSED_SECONDS = 60.0
 AWAY_SECONDS = 3600.0
 """For which vCenter may not answer, or may refuse the login, before that is told."""
 _SLOWEST = 60.0
+_LATE_SECONDS = 10.0
+"""For vCenter to take a snapshot off the tree whose removal has succeeded: it hears of it a little later."""
+_LATE_PAUSE = 0.1
+"""Seconds before it is looked for first; doubles each time."""
 _CONNECTION = "runtime.connectionState"
 
 
@@ -126,8 +130,26 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
             # The snapshot can be gone and its disks left to consolidate, which comes next.
             if snapshot_tree.of_job(_tree(session, target, marker), marker) is not None:
                 raise
-        node = snapshot_tree.of_job(_tree(session, target, marker), marker)
+        node = _next(session, target, marker, node.snapshot._moId)
     return False
+
+
+def _next(session: Session, target: Any, marker: Marker, removed: str) -> Any:
+    """The job's next snapshot, if there is one; not the one whose removal vCenter lists late.
+
+    Raises ``HiddenError`` where that one stays in the tree.
+    """
+    waited, pause = 0.0, _LATE_PAUSE
+    while True:
+        node = snapshot_tree.of_job(_tree(session, target, marker), marker)
+        if node is None or node.snapshot._moId != removed:
+            return node
+        if waited >= _LATE_SECONDS:
+            raise HiddenError(
+                f"vCenter says that {marker.name} of {target._moId} is removed, and lists it yet"
+            )
+        session.pause(pause)
+        waited, pause = waited + pause, pause * 2
 
 
 def _consolidate_once(session: Session, vm: str, patience: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -244,3 +244,44 @@ def test_a_vm_whose_host_is_away_may_have_the_snapshot_yet(
             simulator.set_host(host, "connected")
     assert caught.value.retryable
     assert removal.withdraw(session, moref("pinned"), marker, FAST, settle=0).already_gone
+
+
+@pytest.fixture
+def late(
+    session: Session, taken: SnapshotRef, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], None]:
+    """Have vCenter show the VM's snapshots as they are now at so many looks after a removal."""
+    ask = properties.one
+
+    def show(looks: int) -> None:
+        stale = ask(session, session.managed(vim.VirtualMachine, taken.vm), ("snapshot",))
+        left = iter(range(looks))
+
+        def one(session: Session, managed: Any, paths: Sequence[str]) -> properties.Row | None:
+            asked = "snapshot" in paths and simulator.count("RemoveSnapshot_Task") > 0
+            return stale if asked and next(left, None) is not None else ask(session, managed, paths)
+
+        monkeypatch.setattr(removal, "one", one)
+
+    return show
+
+
+def test_a_removal_that_vcenter_lists_late_is_not_repeated(
+    session: Session, taken: SnapshotRef, simulator: Simulator, late: Callable[[int], None]
+) -> None:
+    late(3)
+    assert removal.remove(session, taken, FAST).seconds >= 0.7, "it pauses 0.1, 0.2 and 0.4 seconds"
+    assert simulator.count("RemoveSnapshot_Task") == 1
+
+
+def test_a_removed_snapshot_that_stays_listed_is_told(
+    session: Session,
+    taken: SnapshotRef,
+    late: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(removal, "_LATE_SECONDS", 0.2)
+    late(3)
+    with pytest.raises(RemovalError, match="is removed, and lists it yet") as caught:
+        removal.remove(session, taken, FAST, patience=0)
+    assert caught.value.retryable
