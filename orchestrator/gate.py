@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -136,8 +136,8 @@ class Gate:
         """What comes of asking workers; None when there is none, or nobody wants to know any more."""
         try:
             roll = _answer(cluster.call_roll(probe, self._order, _ANSWER_SECONDS, only), unwanted)
-        except (OSError, RuntimeError) as error:  # of a scheduler that is gone, the cluster tells
-            log.warning("workers cannot be tested: %s", error)
+        except (OSError, RuntimeError, CancelledError) as error:  # of a lost scheduler, the cluster tells
+            log.warning("workers cannot be tested: %s", str(error) or "the scheduler was lost meanwhile")
             return None
         return judge(roll, self._needs, self._out) if roll is not None and roll.workers else None
 
@@ -160,10 +160,11 @@ class Gate:
 
 def _answer(asking: Future[RollCall], unwanted: Callable[[], bool]) -> RollCall | None:
     """The answer; None when it was not waited for."""
-    while not wait((asking,), _LOOK_SECONDS).done:
+    while not asking.done():  # what is cancelled before it runs does not wake who waits for it
         if unwanted():
             asking.cancel()
             return None
+        wait((asking,), _LOOK_SECONDS)
     return asking.result()
 
 

@@ -267,6 +267,29 @@ def test_workers_that_cannot_be_asked_are_asked_again_soon(monkeypatch: pytest.M
         assert told.get(timeout=5) == WorkerJoined("w", 1)
 
 
+def test_workers_are_asked_again_when_the_scheduler_is_lost_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("orchestrator.gate._SOON_SECONDS", 0.05)
+    with gate() as (opened, cluster, told):
+        opened.heard(WorkerJoined("w", 1))
+        assert cluster.asked.get(timeout=5).cancel(), "as a seat that is given up does"
+        cluster.asked.get(timeout=5).set_result(roll(w=probed(FINE)))
+        assert told.get(timeout=5) == WorkerJoined("w", 1)
+
+
+def test_a_scheduler_lost_during_the_first_test_keeps_nobody_from_being_tested_later() -> None:
+    told: queue.SimpleQueue[GateEvent] = queue.SimpleQueue()
+    cluster, opened = Asked(), Gate(ORDER, VMS, told.put)
+    losing = threading.Thread(target=lambda: cluster.asked.get().cancel())
+    losing.start()
+    with opened.open(cast(Cluster, cluster)):
+        losing.join()
+        opened.heard(WorkerJoined("w", 1))
+        cluster.asked.get(timeout=5).set_result(roll(w=probed(FINE)))
+        assert told.get(timeout=5) == WorkerJoined("w", 1)
+
+
 def test_whoever_interrupts_the_first_test_does_not_wait_for_it() -> None:
     cluster, opened = Asked(), Gate(ORDER, VMS, lambda event: None)
     with opened.open(cast(Cluster, cluster), unwanted=lambda: True):
