@@ -140,7 +140,11 @@ class Keeper:
                     continue
             for kept in open_now:
                 if self._wake(kept) <= self._clock():
-                    self._attend(kept)
+                    try:
+                        self._attend(kept)
+                    except Exception:  # one lease's trouble must not become the others'
+                        log.exception("the export lease of %s could not be attended to", kept.lease.vm)
+                        kept.due = self._clock() + min(_RETRY_SECONDS, kept.interval)
 
     def _wake(self, kept: _Kept) -> float:
         return min(kept.due, kept.moved + self._limits.idle, kept.opened + self._limits.total)

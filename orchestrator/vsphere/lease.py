@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyVmomi import vim, vmodl
 
-from orchestrator.errors import GoneError, LeaseError, VCenterBusyError, VCenterError
+from orchestrator.errors import GoneError, LeaseError, OrchestratorError, VCenterBusyError, VCenterError
 from orchestrator.vsphere import devices, holders
 from orchestrator.vsphere.faults import BUSY, GONE, describe
 from orchestrator.vsphere.inventory import whereabouts
@@ -105,7 +105,7 @@ def abort(session: Session, moref: str, reason: str = "") -> None:
         _managed(session, moref).HttpNfcLeaseAbort(None)
     except _OVER as over:
         log.debug("the export lease had ended already: %s", describe(over))
-    except (vmodl.MethodFault, VCenterBusyError) as error:
+    except (vmodl.MethodFault, OrchestratorError) as error:
         log.warning("the export lease could not be aborted, and ends at its time-out: %s", describe(error))
 
 

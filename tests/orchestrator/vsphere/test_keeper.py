@@ -8,6 +8,7 @@ import pytest
 from orchestrator.errors import LeaseError, VCenterBusyError
 from orchestrator.vsphere.keeper import Keeper, LeaseLimits
 from orchestrator.vsphere.values import Lease, LeaseDisk
+from tests.waiting import until
 
 
 class Calls:
@@ -17,16 +18,22 @@ class Calls:
         self.reports: list[tuple[str, int]] = []
         self.aborts: list[tuple[str, str]] = []
         self.failure: Exception | None = None
+        self.broken = ""
+        """The lease for which nothing can be asked at all."""
         self.reported = threading.Semaphore(0)
 
     def progress(self, moref: str, percent: int) -> None:
         self.reports.append((moref, percent))
         self.reported.release()
+        if moref == self.broken:
+            raise RuntimeError("out of order")
         if self.failure:
             raise self.failure
 
     def abort(self, moref: str, reason: str) -> None:
         self.aborts.append((moref, reason))
+        if moref == self.broken:
+            raise RuntimeError("out of order")
 
 
 def lease(moref: str = "lease-1", timeout: int = 1, file_size: int = 200) -> Lease:
@@ -100,6 +107,21 @@ def test_a_vcenter_that_is_away_longer_than_the_timeout_has_lost_the_lease() -> 
     keeper.keep(lease())
     assert "vCenter was away" in over(keeper)
     assert len(calls.reports) >= 3
+    keeper.close()
+
+
+@pytest.mark.parametrize("limits", [LeaseLimits(), LeaseLimits(idle=0.2)], ids=["report", "abort"])
+def test_a_lease_that_cannot_be_attended_to_costs_no_other_its_reports(limits: LeaseLimits) -> None:
+    calls = Calls()
+    calls.broken = "broken"
+    keeper = Keeper(calls, limits)
+    keeper.keep(lease("broken"))
+    until(lambda: calls.reports or calls.aborts)
+    keeper.keep(lease("sound"))
+    keeper.received("sound", 1)
+    until(lambda: "sound" in {moref for moref, _ in (*calls.reports, *calls.aborts)})
+    assert len(calls.reports) < 10, "it asked without a pause"
+    keeper.release("broken")
     keeper.close()
 
 

@@ -163,6 +163,17 @@ def test_a_lease_that_expired_can_still_be_completed(
         lease.abort(session, opened.moref, "late")
 
 
+def test_a_lease_that_cannot_be_aborted_is_left_to_its_time_out(
+    settings: VCenterSettings, vcenter: VCenter, taken: SnapshotRef, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = vcenter.open_lease(taken)
+    with connect(settings) as session:
+        pass
+    lease.abort(session, opened.moref, "late")
+    vcenter.abort_lease(opened)
+    assert "ends at its time-out: SessionClosedError" in caplog.text
+
+
 def test_a_lease_is_aborted_where_dask_has_changed_how_exceptions_are_copied(
     settings: VCenterSettings, taken: SnapshotRef, simulator: Simulator
 ) -> None:
