@@ -66,7 +66,7 @@ class Patience:
     """How long a run waits for what may not come, in seconds."""
 
     grace: float = 25.0
-    """For cleaning up, once the run is cancelled."""
+    """For cleaning up, once somebody has asked the process to end; otherwise it takes what it takes."""
     worker: float = 600.0
     """For a first worker, or for another when all are gone."""
     heartbeat: float = HEARTBEAT_SECONDS
@@ -92,7 +92,9 @@ class Loop:
     leave: Callable[[str], None]
     _beat_due: float = 0.0
     _deadline: float | None = None
-    """When cleaning up has to be over; None: the run is not cancelled."""
+    """When cleaning up has to be over; None: nobody has asked the process to end."""
+    _interrupted: bool = False
+    """Whether there was a first Ctrl-C, which limits nothing."""
     _alone_since: float = field(default_factory=time.monotonic)
     """Since when there is no worker, unless there is one."""
 
@@ -148,10 +150,19 @@ class Loop:
                 self.board.note(note)
             case Moved(job, placement):
                 self._follow(job, placement)
-            case WorkerJoined() | WorkerLost() | SetAside() | Crowded() | Interrupted() | Terminated():
+            case Interrupted() | Terminated():
+                self._on_signal(event)
+            case WorkerJoined() | WorkerLost() | SetAside() | Crowded():
                 self._feed(event)
             case _:
                 assert_never(event)
+
+    def _on_signal(self, event: Interrupted | Terminated) -> None:
+        """Whoever asks the process to end waits only so long; what the run cancels by itself is undone."""
+        if (self._interrupted or isinstance(event, Terminated)) and self._deadline is None:
+            self._deadline = time.monotonic() + self.patience.grace
+        self._interrupted = True
+        self._feed(event)
 
     def _on_done(self, job: str, stage: Stage, attempt: int, value: object) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):
@@ -207,9 +218,9 @@ class Loop:
             self._on_failed(job, Stage.DOWNLOAD, self.fleet.jobs[job].attempt, failure_of(error))
 
     def _feed(self, event: FleetEvent) -> None:
+        before = self.fleet.mode
         self._carry_out(self.fleet.handle(event, time.monotonic()))
-        if self.fleet.mode is Mode.CANCEL and self._deadline is None:
-            self._deadline = time.monotonic() + self.patience.grace
+        if self.fleet.mode is Mode.CANCEL and before is not Mode.CANCEL:
             self.ledger.hurry()
         self.board.phase = _PHASES[self.fleet.mode]
         self.board.budgets = self.fleet.budgets()
@@ -241,7 +252,7 @@ class Loop:
         if now < self._beat_due:
             return
         self._beat_due = now + self.patience.heartbeat
-        if (trouble := self.ledger.trouble()) and self._deadline is None:
+        if (trouble := self.ledger.trouble()) and self.fleet.mode is not Mode.CANCEL:
             self.board.lost = trouble
             self.board.note(f"{trouble}: what was begun is undone")
             self._feed(Terminated())
@@ -255,7 +266,7 @@ class Loop:
             self._alone_since = now
             return
         waited = now - self._alone_since
-        if waited > self.patience.worker and self._deadline is None:
+        if waited > self.patience.worker and self.fleet.mode is not Mode.CANCEL:
             self.board.note(
                 f"no Dask worker with the resource `convert` for {waited:.0f} seconds: the run ends; "
                 "start workers with `dask worker … --resources convert=1`, then run again"

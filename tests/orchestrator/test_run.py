@@ -27,7 +27,7 @@ from orchestrator.errors import NotFoundError
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
-from orchestrator.ledger import Ledger, LedgerInUseError
+from orchestrator.ledger import Ledger, LedgerInUseError, RunLedger
 from orchestrator.loop import Patience
 from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.stages import Stages
@@ -285,6 +285,27 @@ def test_a_cancelled_run_undoes_what_it_began(
     with Ledger(place.ledger) as ledger:
         last = ledger.last_run()
         assert last is not None and last.outcome == "interrupted"
+
+
+def test_a_run_that_nobody_ends_cleans_up_for_as_long_as_it_takes(
+    place: Place, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble: list[str] = []
+    left: list[int] = []
+    monkeypatch.setattr(RunLedger, "trouble", lambda run: "".join(trouble))
+    monkeypatch.setattr(os, "_exit", left.append)
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=200))
+    patience = Patience(grace=0.0, heartbeat=0.1)
+    with (
+        prepared(
+            place, Stages(download=fleet_run.download_slowly), selection=only("little"), patience=patience
+        ) as run,
+        during(run.view, Stage.DOWNLOAD, lambda: trouble.append("the ledger is away")),
+    ):
+        view = run.execute()
+    assert left == [], "the process ended before its snapshot was gone"
+    assert job(view, "little").state is JobState.CANCELLED
+    assert view.notes == ("the ledger is away: what was begun is undone",)
 
 
 def test_one_interrupt_lets_what_is_begun_end(place: Place, simulator: Simulator) -> None:
