@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -35,6 +36,9 @@ _LATE_SECONDS = 10.0
 _LATE_PAUSE = 0.1
 """Seconds before it is looked for first; doubles each time."""
 _CONNECTION = "runtime.connectionState"
+_owed: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
+"""VMs, by moref, that had a snapshot of ours, and whose disks were not found merged since; of no others are
+disks consolidated. It outlives a call: once the snapshot is gone, a call that is made again sees none."""
 
 
 class HiddenError(VCenterBusyError):
@@ -62,6 +66,7 @@ def remove(
             f"snapshot {snapshot.name} of {snapshot.vm_name or snapshot.vm} is not ours: it stays",
             "its description holds no marker of orchestrate",
         )
+    _owing(session).add(snapshot.vm)
     return _remove(session, snapshot.vm, marker, pace, patience)
 
 
@@ -75,11 +80,14 @@ def withdraw(
 ) -> Removal:
     """Remove the job's snapshot where its making has failed, or was never heard of again.
 
+    Disks of a VM that never had it are not consolidated.
     Waits for a task that may still make it, and then, where nobody knows of one, ``settle`` seconds for it
     to appear. ``patience`` and ``RemovalError`` as in ``remove``.
     """
     with _told(session, vm, marker, "is looked for in vain"):
-        _patiently(session, lambda: making.appearing(session, vm, marker, settle), pace, patience)
+        made = _patiently(session, lambda: making.appearing(session, vm, marker, settle), pace, patience)
+    if made is not None:
+        _owing(session).add(vm)
     return _remove(session, vm, marker, pace, patience)
 
 
@@ -89,7 +97,12 @@ def _remove(session: Session, vm: str, marker: Marker, pace: float, patience: fl
         gone = _patiently(session, lambda: _remove_once(session, vm, marker, patience), pace, patience)
     with _told(session, vm, marker, "is removed, and the VM's disks still need consolidation"):
         mended = _patiently(session, lambda: _consolidate_once(session, vm, patience), pace, patience)
+    _owing(session).discard(vm)
     return Removal(gone, mended, time.monotonic() - begun)
+
+
+def _owing(session: Session) -> set[str]:
+    return _owed.setdefault(session, set())
 
 
 @contextlib.contextmanager
@@ -120,6 +133,7 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
         for task in tasks.at_work(session, target, tasks.REMOVAL):
             _outlast(session, task, patience)
         return True
+    _owing(session).add(vm)
     while node is not None:  # twice, where a host made one that it had said to have failed with
         try:
             tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
@@ -153,7 +167,9 @@ def _next(session: Session, target: Any, marker: Marker, removed: str) -> Any:
 
 
 def _consolidate_once(session: Session, vm: str, patience: float) -> bool:
-    """Consolidate the VM's disks if vCenter says that they need it; whether they did."""
+    """Consolidate the VM's disks if it had a snapshot of ours and they need it; whether they did."""
+    if vm not in _owing(session):
+        return False
     target = session.managed(vim.VirtualMachine, vm)
     row = one(session, target, ("runtime.consolidationNeeded",))
     if row is None or not row.get("runtime.consolidationNeeded"):

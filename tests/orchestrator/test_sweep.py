@@ -196,9 +196,16 @@ def test_what_a_dead_run_asked_for_last_is_waited_for(
     assert ledger.open_snapshots() == ()
 
 
-def test_disks_that_a_dead_run_left_unconsolidated_are_mended(
-    vcenter: VCenter, ledger: Ledger, dead: RunLedger, simulator: Simulator
+def test_disks_are_consolidated_where_a_dead_runs_snapshot_was_and_nowhere_else(
+    vcenter: VCenter,
+    ledger: Ledger,
+    dead: RunLedger,
+    vms: dict[str, VirtualMachine],
+    simulator: Simulator,
 ) -> None:
-    simulator.set_consolidation_needed("web")
+    make(vcenter, vms["web"], marker(ledger, dead, "web"))
+    for vm in ("web", "db"):
+        simulator.set_consolidation_needed(vm)
     sweep(vcenter, ledger, "/DC0")
-    assert not any(vm.consolidation_needed for vm in simulator.vms())
+    assert [vm.name for vm in simulator.vms() if vm.consolidation_needed] == ["db"]
+    simulator.set_consolidation_needed("db", False)

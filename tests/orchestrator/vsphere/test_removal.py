@@ -285,3 +285,24 @@ def test_a_removed_snapshot_that_stays_listed_is_told(
     with pytest.raises(RemovalError, match="is removed, and lists it yet") as caught:
         removal.remove(session, taken, FAST, patience=0)
     assert caught.value.retryable
+
+
+def test_disks_of_a_vm_that_never_had_our_snapshot_are_left(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    done = removal.withdraw(session, moref("unconsolidated"), marker, FAST, settle=0)
+    assert (done.already_gone, done.consolidated) == (True, False)
+    assert simulator.count("ConsolidateVMDisks_Task") == 0
+
+
+def test_disks_that_a_withdrawal_left_are_consolidated_by_the_next(
+    session: Session, taken: SnapshotRef, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="after", unmerged=True, count=1))
+    simulator.inject(Rule("ConsolidateVMDisks_Task", stage="task", fault="NoDiskSpace", count=1))
+    with pytest.raises(RemovalError, match="still need consolidation: NoDiskSpace"):
+        removal.withdraw(session, taken.vm, marker, FAST, settle=0)
+    assert removal.withdraw(session, taken.vm, marker, FAST, settle=0).consolidated
+    simulator.set_consolidation_needed("web/1")
+    assert not removal.withdraw(session, taken.vm, marker, FAST, settle=0).consolidated
+    simulator.set_consolidation_needed("web/1", False)
