@@ -45,6 +45,7 @@ class Board:
         self.workers: tuple[str, ...] = ()
         self.budgets: tuple[BudgetUse, ...] = ()
         self.swept = 0
+        self.stays = 0
         self.notes: tuple[str, ...] = ()
         self.lost = ""
 
@@ -74,6 +75,7 @@ class Board:
             workers=self.workers,
             budgets=self.budgets,
             swept=self.swept,
+            stays=self.stays,
             notes=self.notes,
             lost=self.lost,
         )

@@ -178,6 +178,7 @@ class Run:
                 swept = again.wait(stopping=lambda: self._stopping)
             self._tell_swept(swept, before)
             forget(self._ledger, swept.unseen)
+        self._board.stays = len(swept.failed)
         for snapshot, why in swept.failed:
             self._board.note(
                 f"a snapshot of an earlier run stays on {snapshot.vm_name or snapshot.vm}: {why}"

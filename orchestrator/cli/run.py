@@ -202,7 +202,7 @@ def exit_code(view: RunView) -> ExitCode:
         return ExitCode.CANNOT_CONNECT
     if counts[JobState.CANCELLED]:
         return ExitCode.INTERRUPTED
-    if counts[JobState.FAILED] or any(job.snapshot_left for job in view.jobs):
+    if counts[JobState.FAILED] or view.stays or any(job.snapshot_left for job in view.jobs):
         return ExitCode.SOME_FAILED
     return ExitCode.OK if counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
 

@@ -203,6 +203,8 @@ class RunView:
     budgets: tuple[BudgetUse, ...] = ()
     swept: int = 0
     """Snapshots of earlier runs that were removed at the start."""
+    stays: int = 0
+    """Snapshots of earlier runs that could not be removed."""
     notes: tuple[str, ...] = ()
     """What the person should know about the run as a whole."""
     lost: str = ""

@@ -116,8 +116,8 @@ def _snapshots(view: RunView) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "orchestrate_snapshots_left",
-        "Snapshots that could not be removed and are still on their VMs.",
-        sum(job.snapshot_left for job in view.jobs),
+        "Snapshots, of earlier runs too, that could not be removed and are still on their VMs.",
+        view.stays + sum(job.snapshot_left for job in view.jobs),
     )
     yield CounterMetricFamily(
         "orchestrate_snapshots_swept", "Snapshots of earlier runs that this one removed.", view.swept

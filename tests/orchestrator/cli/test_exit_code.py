@@ -45,6 +45,12 @@ def test_what_became_of_the_vms_decides(
     assert exit_code(ended) is code
 
 
+def test_a_snapshot_of_an_earlier_run_that_stays_is_a_failure() -> None:
+    view = dataclasses.replace(run_view(), jobs=(DONE,), phase=RunPhase.ENDED)
+    assert exit_code(view) is ExitCode.OK
+    assert exit_code(dataclasses.replace(view, stays=1)) is ExitCode.SOME_FAILED
+
+
 def test_a_snapshot_that_stays_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     refused = ErrorView(Stage.RELEASE, 1, "removal", "the file is locked", "Snapshots > Delete", True)
     left = dataclasses.replace(SNAPSHOT_LEFT, errors=(refused,))

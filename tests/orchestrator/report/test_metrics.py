@@ -54,6 +54,12 @@ def test_a_removal_counts_as_refused_while_its_snapshot_is_there(
         assert scrape(port)["orchestrate_snapshots_refused", ()] == refused
 
 
+def test_what_stays_of_earlier_runs_is_counted_too() -> None:
+    left = sum(one.snapshot_left for one in run_view().jobs)
+    with serve(lambda: replace(run_view(), stays=2), "127.0.0.1", 0) as port:
+        assert scrape(port)["orchestrate_snapshots_left", ()] == left + 2
+
+
 def test_histograms_are_cumulative_and_complete() -> None:
     with serve(run_view, "127.0.0.1", 0) as port:
         samples = scrape(port)
