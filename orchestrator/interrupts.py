@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from orchestrator.errors import ExitCode
@@ -19,7 +19,7 @@ SWEEP_HINT = "snapshots may be left in vCenter; remove them with: orchestrate sw
 def listening(
     listener: Callable[[Interrupted | Terminated], None], sweep_hint: str = SWEEP_HINT
 ) -> Iterator[None]:
-    """Tell SIGINT and SIGTERM to ``listener``, which must be reentrant; only in the main thread.
+    """Tell SIGINT, SIGTERM and SIGHUP to ``listener``, which must be reentrant; only in the main thread.
 
     The third SIGINT prints ``sweep_hint`` and exits without any clean-up.
     """
@@ -39,6 +39,8 @@ def listening(
         signal.SIGINT: signal.signal(signal.SIGINT, interrupted),
         signal.SIGTERM: signal.signal(signal.SIGTERM, terminated),
     }
+    if minds_hangup():
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, terminated)
     try:
         yield
     finally:
@@ -46,7 +48,13 @@ def listening(
             signal.signal(number, handler)
 
 
+def minds_hangup() -> bool:
+    """Whether a terminal that goes away is to end the process; under ``nohup`` it is not."""
+    return signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+
 def exit_now(message: str) -> None:
     """End the process, its threads where they are; children of a local cluster end by themselves."""
-    print(f"orchestrate: {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"orchestrate: {message}", file=sys.stderr, flush=True)
     os._exit(ExitCode.INTERRUPTED)

@@ -27,6 +27,7 @@ from orchestrator.errors import NotFoundError
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
+from orchestrator.interrupts import listening
 from orchestrator.ledger import Ledger, LedgerInUseError, RunLedger
 from orchestrator.loop import Patience
 from orchestrator.scratch import sweep as sweep_scratch
@@ -265,7 +266,8 @@ def test_sessions_that_vcenter_ends_are_opened_again(place: Place, simulator: Si
 
 
 @pytest.mark.parametrize(
-    ("signals", "name"), [((signal.SIGTERM,), "SIGTERM"), ((signal.SIGINT,) * 2, "Ctrl-C")]
+    ("signals", "name"),
+    [((signal.SIGTERM,), "SIGTERM"), ((signal.SIGHUP,) * 2, "SIGHUP"), ((signal.SIGINT,) * 2, "Ctrl-C")],
 )
 def test_a_cancelled_run_undoes_what_it_began(
     place: Place, signals: tuple[signal.Signals, ...], name: str
@@ -285,6 +287,17 @@ def test_a_cancelled_run_undoes_what_it_began(
     with Ledger(place.ledger) as ledger:
         last = ledger.last_run()
         assert last is not None and last.outcome == "interrupted"
+
+
+def test_under_nohup_nobody_hears_of_a_terminal_that_went_away() -> None:
+    heard: list[object] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with listening(heard.append):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert heard == []
 
 
 def test_a_run_that_nobody_ends_cleans_up_for_as_long_as_it_takes(

@@ -78,7 +78,9 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(
     assert orchestrate("sweep").status == ExitCode.OK
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 def test_an_interrupted_sweep_logs_out_and_leaves_the_removal_to_vcenter(
     start: Start, simulator: Simulator, leftover: str, number: signal.Signals
 ) -> None:
