@@ -39,6 +39,11 @@ REPEATABLE = frozenset(
 )
 """Calls that may be sent twice: they read, or the second one changes nothing more."""
 _SESSION_CALLS = frozenset({"Login", "LoginByToken", "AcquireCloneTicket", "CloneSession", "Logout"})
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+"""How a connection that ends within the handshake shows; other errors tell what the server speaks."""
+_TIRED = ("408", "429")
+_NOT_FOUND = "404"
+"""What vCenter's proxy answers while the service behind it is away: passing, once a vCenter was there."""
 _POOL = 32
 _IDLE_SECONDS = 15.0
 _ATTEMPTS = 5
@@ -161,6 +166,10 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
         except ssl.SSLCertVerificationError as error:
             raise tls.untrusted(self.settings, error) from error
         except ssl.SSLError as error:
+            if self.generation or isinstance(error, _CUT):
+                raise NotSentError(
+                    f"the TLS handshake with {self.settings.host}:{self.settings.port} broke off: {error}"
+                ) from error
             raise NotVCenterError(f"{self.settings.url} does not speak TLS: {error.reason}") from error
         except OSError as error:
             raise NotSentError(
@@ -199,7 +208,12 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
             raise VCenterError(f"the answer to {info.wsdlName} cannot be read: {error}") from error
         except http.client.HTTPException as error:
             # pyvmomi puts the status of an answer that is neither 200 nor 500 into the text.
-            if str(error)[:1] == "4":
+            status = str(error)[:3]
+            if status[:1] == "5" or status in _TIRED or (self.generation and status == _NOT_FOUND):
+                raise UnreachableError(
+                    f"{self.settings.host} answers {error} to {info.wsdlName}: it starts, or is overloaded"
+                ) from error
+            if status[:1] == "4":
                 raise NotVCenterError(f"{self.settings.url} answers {error}") from error
             raise UnreachableError(f"{self.settings.host} broke off {info.wsdlName}: {error!r}") from error
         except OSError as error:

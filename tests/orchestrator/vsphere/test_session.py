@@ -6,7 +6,10 @@ import logging
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
@@ -14,9 +17,10 @@ from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import ConnectError, ExitCode, UsageError
+from orchestrator.vsphere import stub
 from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings
-from orchestrator.vsphere.stub import SessionClosedError, UnreachableError
+from orchestrator.vsphere.stub import NotSentError, SessionClosedError, UnreachableError
 from orchestrator.vsphere.tls import colons
 from tests.waiting import until
 
@@ -67,21 +71,51 @@ def test_a_port_that_nobody_serves(settings: VCenterSettings) -> None:
     assert "is the address of a vCenter" in error.hint
 
 
-def test_a_port_that_speaks_no_tls(settings: VCenterSettings) -> None:
+@contextmanager
+def without_tls(answer: bytes) -> Iterator[int]:
+    """The port of a server that answers one connection's first bytes with these."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
 
-        def answer() -> None:
+        def serve() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.recv(64)
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.recv(4096)
+                connection.sendall(answer)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
-        error = failure(dataclasses.replace(settings, port=port))
+        yield server.getsockname()[1]
         thread.join()
-    assert "does not speak TLS" in error.message
+
+
+def test_a_port_that_speaks_no_tls(settings: VCenterSettings) -> None:
+    with without_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        error = failure(dataclasses.replace(settings, port=port))
+    assert "does not speak TLS: WRONG_VERSION_NUMBER" in error.message
+
+
+def test_a_handshake_that_is_cut(settings: VCenterSettings) -> None:
+    with without_tls(b"") as port:
+        error = failure(dataclasses.replace(settings, port=port))
+    assert f"the TLS handshake with 127.0.0.1:{port} broke off: " in error.message
+    assert "EOF" in error.message
+    assert isinstance(error.__cause__, NotSentError)
+
+
+def test_a_vcenter_that_was_there_is_expected_back(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its proxy has no service to hand a call to, or itself begins."""
+    monkeypatch.setattr(stub, "_ATTEMPTS", 1)
+    find = partial(session.content.searchIndex.FindByInventoryPath, "no/such/vm")
+    with monkeypatch.context() as away:
+        away.setattr(session.stub, "path", "/ui")
+        with pytest.raises(UnreachableError, match="answers 404 Not Found to FindByInventoryPath"):
+            find()
+    session.stub.DropConnections()
+    with without_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, monkeypatch.context() as away:
+        away.setattr(session.stub, "port", port)
+        with pytest.raises(NotSentError, match=r"handshake .* broke off: .*WRONG_VERSION_NUMBER"):
+            find()
+    assert find() is None
 
 
 def test_a_path_that_is_no_sdk(settings: VCenterSettings) -> None:

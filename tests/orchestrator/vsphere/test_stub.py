@@ -17,6 +17,7 @@ from deploy.demo import certificates
 from orchestrator.errors import ConnectError
 from orchestrator.vsphere.session import connect
 from orchestrator.vsphere.settings import VCenterSettings
+from orchestrator.vsphere.stub import UnreachableError
 
 CONTENT = """<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>
@@ -80,6 +81,14 @@ def test_a_web_page_is_no_vcenter(failure: Callable[..., ConnectError]) -> None:
 
 def test_a_vcenter_that_is_starting(failure: Callable[..., ConnectError]) -> None:
     assert "503 Service Unavailable" in failure(503, "no healthy upstream").message
+
+
+@pytest.mark.parametrize("status", [408, 429, 502])
+def test_a_vcenter_that_has_no_time(failure: Callable[..., ConnectError], status: int) -> None:
+    error = failure(status, "")
+    assert isinstance(error.__cause__, UnreachableError)
+    assert f"answers {status} " in error.message
+    assert "to RetrieveServiceContent: it starts, or is overloaded" in error.message
 
 
 def test_a_vcenter_that_hangs(failure: Callable[..., ConnectError]) -> None:
