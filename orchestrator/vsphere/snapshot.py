@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 VERIFY_SECONDS = 10.0
 """For vCenter to show what a host has done: it hears of it a little later."""
+_UNLISTED = "vCenter does not list it"
 _DEVICES = "config.hardware.device"
 _FACTS = (
     *holders.FACTS,
@@ -32,6 +33,15 @@ _FACTS = (
     "runtime.faultToleranceState",
     "datastore",
 )
+
+
+class UnlistedError(SnapshotError):
+    """vCenter says that the snapshot is made, and does not list it yet."""
+
+    kind = "snapshot-unlisted"
+    retryable = True
+    uncertain = True
+    default_hint = "it is waited for and removed, and the VM tried again"
 
 
 def create(
@@ -126,7 +136,7 @@ def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[A
 def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, note: str) -> SnapshotRef:
     """The snapshot as a value, once vCenter lists it under our name and shows that it holds the disks."""
     if made is None:
-        raise SnapshotError(f"vCenter reports a snapshot of {name} as made, and does not name it")
+        raise UnlistedError(f"vCenter reports a snapshot of {name} as made, and does not name it")
     deadline = time.monotonic() + VERIFY_SECONDS
     while True:
         rows = _shown(session, vm, made)
@@ -138,6 +148,8 @@ def _verified(session: Session, vm: str, made: Any, marker: Marker, name: str, n
         if not why:
             return snapshot_tree.reference(node, name, note)
         if time.monotonic() >= deadline:
+            if why == _UNLISTED:
+                raise UnlistedError(f"the snapshot {marker.name} of {name} is made ({made._moId}), and {why}")
             raise SnapshotError(
                 f"the snapshot {marker.name} of {name} is of no use: {why}",
                 "nothing was read from it; tell whether the VM's storage does snapshots of its own",
@@ -155,5 +167,5 @@ def _shown(session: Session, vm: str, made: Any) -> dict[str, Row]:
 def _unfit(node: Any, now: Row, then: Row | None, marker: Marker) -> str:
     """What speaks against reading from the snapshot; empty when nothing does."""
     if node is None or then is None or node.name != marker.name:
-        return "vCenter does not list it"
+        return _UNLISTED
     return frozen.loose(now.get(_DEVICES, ()), then.get(_DEVICES, ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 from pydantic import SecretStr
+from pyVmomi import vim
 
 from converters.disks import RawFile
 from converters.outputs.base import Output
@@ -34,6 +36,7 @@ from orchestrator.ledger import EnlistedVm, Ledger, RunLedger
 from orchestrator.resident import TaskKey
 from orchestrator.stages import ConvertOrder, Stages
 from orchestrator.sweep import forget, sweep
+from orchestrator.vsphere import making, snapshot
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.values import Allocation, HostInfo, VirtualMachine
@@ -110,6 +113,31 @@ def test_a_snapshot_that_nobody_was_told_of_is_found_and_removed(
     control.release(order(web))
     assert [found.name for found in simulator.snapshots()] == [other.name]
     control.release(order(web, job="other-job", snapshot=other))
+
+
+def test_a_snapshot_that_vcenter_lists_late_is_waited_for_and_removed(
+    control: Control, vcenter: VCenter, web: VirtualMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "VERIFY_SECONDS", 0.0)
+    monkeypatch.setattr(making, "APPEAR_SECONDS", 0.6)
+    ordered: list[making.Order] = []
+
+    def unlisted(order: making.Order, quiesced: bool) -> Any:
+        ordered.append(order)
+        return order.session.managed(vim.vm.Snapshot, "snapshot-late")
+
+    with monkeypatch.context() as late:
+        late.setattr(making, "make", unlisted)
+        with pytest.raises(
+            snapshot.UnlistedError, match=r"of web is made .snapshot-late., and vCenter"
+        ) as caught:
+            control.snapshot(web.moref, JOB)
+    assert caught.value.retryable
+    appearing = threading.Timer(0.2, making.make, (ordered[0], False))
+    appearing.start()
+    removal = control.release(order(web))
+    appearing.join()
+    assert not removal.already_gone
 
 
 def test_a_release_without_a_snapshot_is_no_error(control: Control, web: VirtualMachine) -> None:
