@@ -15,7 +15,7 @@ import tenacity
 from pyVmomi import SoapStubAdapter, vim
 from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
-from orchestrator.errors import VCenterBusyError, VCenterError
+from orchestrator.errors import ConnectError, VCenterBusyError, VCenterError
 from orchestrator.vsphere import tls
 from orchestrator.vsphere.settings import PRODUCT, VCenterSettings
 
@@ -63,6 +63,10 @@ class NotSentError(UnreachableError):
 
 class NotVCenterError(VCenterError):
     """Something answered that does not speak the vSphere API."""
+
+
+class LoginRefusedError(ConnectError, VCenterBusyError):
+    """vCenter refuses a login that it has taken before: it may be that its sign-on service restarts."""
 
 
 class SessionClosedError(VCenterError):
@@ -142,6 +146,10 @@ class SessionStub(SoapStubAdapter):  # type: ignore[misc]
                     # Sent without the cookie of the session that has ended, the answer brings a new one.
                     self.cookie = ""
                     self._login()
+                except ConnectError as error:
+                    if not self.generation:
+                        raise
+                    raise LoginRefusedError(error.message, error.hint) from error
                 finally:
                     self._login_thread = None
                 self.generation += 1

@@ -3,10 +3,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import pickle
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -17,11 +18,14 @@ from pyVmomi import vim
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import ConnectError, ExitCode, UsageError
-from orchestrator.vsphere import stub
+from orchestrator.failures import failure_of
+from orchestrator.vsphere import snapshot, stub
+from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.vsphere.stub import NotSentError, SessionClosedError, UnreachableError
 from orchestrator.vsphere.tls import colons
+from orchestrator.vsphere.values import QuiescePolicy
 from tests.waiting import until
 
 
@@ -53,6 +57,7 @@ def test_a_wrong_password(settings: VCenterSettings, caplog: pytest.LogCaptureFi
     error = failure(dataclasses.replace(settings, password=SecretStr("wr0ng-w0rd")))
     assert "refuses the user name or password of administrator@vsphere.local" in error.message
     assert "GOVC_PASSWORD" in error.hint
+    assert not error.retryable
     assert "wr0ng-w0rd" not in f"{error!r}{caplog.text}"
 
 
@@ -178,6 +183,21 @@ def test_a_password_that_changed_midway_is_said(session: Session, simulator: Sim
     with pytest.raises(ConnectError, match="refuses the user name or password"):
         session.current_time()
     session.settings = good
+    assert session.current_time() > 0
+
+
+def test_a_vcenter_whose_sign_on_restarts_costs_no_vm(
+    session: Session, simulator: Simulator, moref: Callable[[str], str], marker: Marker
+) -> None:
+    vm = moref("pinned")
+    simulator.inject(Rule("Login", fault="InvalidLogin", count=1))
+    simulator.end_sessions()
+    with pytest.raises(ConnectError, match="refuses the user name or password") as caught:
+        snapshot.create(session, vm, marker, QuiescePolicy.PREFER)
+    failure = failure_of(pickle.loads(pickle.dumps(caught.value)))
+    assert (failure.kind, failure.retryable) == ("connect", True)
+    assert caught.value.uncertain
+    session.settings = dataclasses.replace(session.settings)  # as if the pause after a refusal were over
     assert session.current_time() > 0
 
 
