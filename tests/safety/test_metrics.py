@@ -13,7 +13,7 @@ from sqlalchemy import select
 from deploy.demo import prometheus
 from deploy.demo.prometheus import Prometheus
 from deploy.demo.registry import free_port
-from deploy.demo.simulator import Rule
+from deploy.demo.simulator import Download, Rule
 from orchestrator.errors import ExitCode
 from orchestrator.fleet.states import JobState
 from orchestrator.ledger import schema
@@ -61,10 +61,10 @@ def test_what_prometheus_says_agrees_with_the_ledger_the_report_and_the_registry
     create = "CreateSnapshot_Task"
     for rule in (
         Rule(create, "task", "little", "FileFault"),
-        Rule(create, "call", "other", "TaskInProgress", count=1),
         Rule("RemoveSnapshot_Task", "call", "big", "TaskInProgress"),  # holds the run when all else has ended
     ):
         site.simulator.inject(rule)
+    site.simulator.disturb_downloads(Download(vm="other", status=503, count=1))
     targets = {"orchestrate": [f"127.0.0.1:{port}"]}
     with prometheus.running(targets, SCRAPES_EVERY) as watching:
         with site.converting("--workers", "2", "--metrics-port", str(port)) as command:
