@@ -108,7 +108,7 @@ def test_no_lease_is_held_for_ever(
             return False
 
         assert eventually(over)
-        assert simulator.leases().open == ()
+        assert eventually(lambda: simulator.leases().open == ())
 
 
 def test_closing_aborts_what_is_open(
