@@ -143,7 +143,7 @@ class Reader:
                 self._await(descriptor, select.POLLOUT)
                 rest = rest[os.write(descriptor, rest) :]
         except BrokenPipeError:
-            raise self._died() from None
+            return  # it has ended: what it said before that is read next, or else that it said nothing
 
     def _header(self) -> tuple[bytes, int]:
         header = self._exactly(HEADER.size)
