@@ -190,13 +190,14 @@ def test_a_vcenter_whose_sign_on_restarts_costs_no_vm(
     session: Session, simulator: Simulator, moref: Callable[[str], str], marker: Marker
 ) -> None:
     vm = moref("pinned")
-    simulator.inject(Rule("Login", fault="InvalidLogin", count=1))
+    simulator.inject(Rule("Login", fault="InvalidLogin"))
     simulator.end_sessions()
     with pytest.raises(ConnectError, match="refuses the user name or password") as caught:
         snapshot.create(session, vm, marker, QuiescePolicy.PREFER)
     failure = failure_of(pickle.loads(pickle.dumps(caught.value)))
     assert (failure.kind, failure.retryable) == ("connect", True)
     assert caught.value.uncertain
+    simulator.reset()
     session.settings = dataclasses.replace(session.settings)  # as if the pause after a refusal were over
     assert session.current_time() > 0
 
