@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import pickle
 import socket
 import ssl
 import threading
@@ -194,7 +193,7 @@ def test_a_vcenter_whose_sign_on_restarts_costs_no_vm(
     simulator.end_sessions()
     with pytest.raises(ConnectError, match="refuses the user name or password") as caught:
         snapshot.create(session, vm, marker, QuiescePolicy.PREFER)
-    failure = failure_of(pickle.loads(pickle.dumps(caught.value)))
+    failure = failure_of(caught.value)
     assert (failure.kind, failure.retryable) == ("connect", True)
     assert caught.value.uncertain
     simulator.reset()
