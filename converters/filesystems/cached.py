@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from converters.disks.base import Disk
 from converters.errors import DiskError, FilesystemError
@@ -14,6 +15,7 @@ CHUNKS = 64
 """Chunks kept: 16 MiB."""
 SMALL = 64 << 10
 """Bytes up to which a read goes through the cache."""
+_ZEROS = bytes(1 << 20)
 
 
 class CachedRange:
@@ -63,3 +65,12 @@ class CachedRange:
         if len(self._chunks) > CHUNKS:
             self._chunks.popitem(last=False)
         return chunk
+
+
+def zeros(count: int) -> Iterator[bytes]:
+    """``count`` zeros in pieces of at most 1 MiB: a hole of a file."""
+    while count >= len(_ZEROS):
+        yield _ZEROS
+        count -= len(_ZEROS)
+    if count:
+        yield _ZEROS[:count]

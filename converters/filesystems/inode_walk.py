@@ -35,7 +35,30 @@ class Node(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes, of a directory too."""
+        """Bytes, whatever the kind."""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits with setuid, setgid and sticky."""
+
+    @property
+    def uid(self) -> int:
+        """Owner."""
+
+    @property
+    def gid(self) -> int:
+        """Group."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """Nanoseconds since 1970."""
+
+    @property
+    def nlink(self) -> int:
+        """Names that it has."""
+
+    def device(self) -> tuple[int, int]:
+        """Major and minor number."""
 
 
 N = TypeVar("N", bound=Node)
@@ -58,8 +81,12 @@ class InodeFilesystem(ABC, Generic[N]):
         """What a directory holds, in any order, each with its inode's number; without ``.`` and ``..``."""
 
     @abstractmethod
-    def _entry(self, path: bytes, inode: N) -> Entry:
-        """The entry of an inode at ``path``. Raises ``UnsupportedError`` when it cannot be represented."""
+    def _target(self, inode: N) -> bytes:
+        """Where a symbolic link points. Raises ``FilesystemError``: damaged."""
+
+    @abstractmethod
+    def _xattrs(self, inode: N) -> tuple[tuple[bytes, bytes], ...]:
+        """Extended attributes as getxattr(2) gives them. Raises ``FilesystemError``: damaged."""
 
     @abstractmethod
     def _check_readable(self, inode: N, path: bytes) -> None:
@@ -104,6 +131,27 @@ class InodeFilesystem(ABC, Generic[N]):
                 return None
             inode = self._inode(number)
         return self._entry(path, inode)
+
+    def _entry(self, path: bytes, inode: N) -> Entry:
+        self._check_readable(inode, path)
+        kind = inode.kind
+        target = self._target(inode) if kind is Kind.SYMLINK else b""
+        major, minor = inode.device() if kind is Kind.CHARACTER or kind is Kind.BLOCK else (0, 0)
+        return Entry(
+            path,
+            kind,
+            inode.mode,
+            inode.uid,
+            inode.gid,
+            inode.size if kind is Kind.FILE else len(target),
+            inode.mtime_ns,
+            inode.number,
+            inode.nlink,
+            target,
+            major,
+            minor,
+            self._xattrs(inode),
+        )
 
     def _children(self, entry: Entry) -> Iterator[Entry]:
         prefix = entry.path + b"/" if entry.path else b""

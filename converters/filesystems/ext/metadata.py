@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from converters.disks.base import Disk
 from converters.errors import FilesystemError
+from converters.filesystems.cached import zeros
 from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext import library, mapping, superblock
 from converters.filesystems.ext.channel import Channel
@@ -20,7 +21,6 @@ LARGEST_CHUNK = 4 << 20
 """Bytes of the longest piece of data given at once."""
 _INODES_KEPT = 4096
 """Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 3 MiB."""
-_ZEROS = bytes(1 << 20)
 
 
 class ByteRun(NamedTuple):
@@ -149,13 +149,13 @@ class Metadata:
         position = 0
         for logical, offset, length in self.byte_runs(inode):
             if logical > position:
-                yield from _zeros(logical - position)
+                yield from zeros(logical - position)
             for done in range(0, length, LARGEST_CHUNK):
                 count = min(length - done, LARGEST_CHUNK)
                 yield self.channel.read(count, offset - self._start + done)
             position = logical + length
         if position < inode.size:
-            yield from _zeros(inode.size - position)
+            yield from zeros(inode.size - position)
 
     def block(self, number: int) -> bytes:
         """One block of metadata by its number.
@@ -178,11 +178,3 @@ class Metadata:
             if not self.library.ext2fs_group_desc_csum_verify(self.handle, group):
                 raise FilesystemError(f"wrong checksum in the descriptor of block group {group}")
             self._verified_groups.add(group)
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count >= len(_ZEROS):
-        yield _ZEROS
-        count -= len(_ZEROS)
-    if count:
-        yield _ZEROS[:count]

@@ -88,26 +88,8 @@ class ExtFilesystem(InodeFilesystem[Inode]):
     def _names(self, inode: Inode) -> Iterator[directory.Name]:
         return directory.names(self._metadata, self._attributes, inode)
 
-    def _entry(self, path: bytes, inode: Inode) -> Entry:
-        self._check_readable(inode, path)
-        kind = inode.kind
-        target = self._target(inode) if kind is Kind.SYMLINK else b""
-        major, minor = inode.device() if kind is Kind.CHARACTER or kind is Kind.BLOCK else (0, 0)
-        return Entry(
-            path,
-            kind,
-            inode.mode,
-            inode.uid,
-            inode.gid,
-            inode.size if kind is Kind.FILE else len(target),
-            inode.mtime_ns,
-            inode.number,
-            inode.nlink,
-            target,
-            major,
-            minor,
-            self._attributes.of(inode),
-        )
+    def _xattrs(self, inode: Inode) -> tuple[tuple[bytes, bytes], ...]:
+        return self._attributes.of(inode)
 
     def _target(self, inode: Inode) -> bytes:
         if not 0 < inode.size <= _LONGEST_TARGET:

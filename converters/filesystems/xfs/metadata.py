@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from converters.disks.base import Disk
 from converters.errors import FilesystemError
-from converters.filesystems.cached import CachedRange
+from converters.filesystems.cached import CachedRange, zeros
 from converters.filesystems.xfs import inode as inodes
 from converters.filesystems.xfs import mapping, superblock
 from converters.filesystems.xfs.inode import Fork, Inode
@@ -16,7 +16,6 @@ LARGEST_CHUNK = 4 << 20
 """Bytes of the longest piece of data given at once."""
 _INODES_KEPT = 4096
 """Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 4 MiB."""
-_ZEROS = bytes(1 << 20)
 
 
 class Metadata:
@@ -90,19 +89,11 @@ class Metadata:
         """
         position = 0
         for offset, piece in self.pieces(inode, inode.data, inode.size):
-            yield from _zeros(offset - position)
+            yield from zeros(offset - position)
             yield piece
             position = offset + len(piece)
-        yield from _zeros(inode.size - position)
+        yield from zeros(inode.size - position)
 
     def block(self, number: int) -> bytes:
         """One block of metadata by its number. Raises ``FilesystemError``: outside the file system."""
         return self.range.read(self.superblock.block_size, self.superblock.block_offset(number))
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count >= len(_ZEROS):
-        yield _ZEROS
-        count -= len(_ZEROS)
-    if count:
-        yield _ZEROS[:count]
