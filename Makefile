@@ -1,11 +1,12 @@
 # The two commands: `make demo` shows the main job on an embedded vCenter simulator, `make test` passes the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup prepare demo test test-containers lint bench clean
+.PHONY: help setup prepare demo test test-all test-containers lint bench clean
 PYTHON := .venv/bin/python
 
 help:
 	@echo "make demo              convert the VMs of an embedded vCenter simulator into a local registry"
 	@echo "make test              linters, types and all tests, with real parts"
+	@echo "make test-all          the same, and the long tests: all file systems, volumes, formats and damages"
 	@echo "make test-containers   build the product's images and run them against the simulator (15 minutes)"
 	@echo "make bench NAME=...    one benchmark of benchmarks/: $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)))"
 	@echo "make clean             remove what this checkout made (the cache under ~/.cache/orchestrate stays)"
@@ -26,6 +27,9 @@ prepare: setup
 
 test: lint prepare
 	$(PYTHON) -m pytest
+
+test-all: lint prepare
+	$(PYTHON) -m pytest -m "not containers"
 
 test-containers: prepare
 	$(PYTHON) -m pytest -m containers
