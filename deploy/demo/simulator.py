@@ -149,6 +149,10 @@ class Simulator:
         """Make a VM a linked clone, whose first disk has a disk of another VM for its parent."""
         self._send("POST", "/linked-clones", {"vm": vm, "parent": parent})
 
+    def mount_image(self, vm: str, datastore: str) -> None:
+        """Put an ISO image of another datastore into a VM's drive."""
+        self._send("POST", "/mounts", {"vm": vm, "datastore": datastore})
+
     def reset(self) -> None:
         """End every disturbance: rules, downloads and outages, not settings."""
         self._send("DELETE", "/rules")

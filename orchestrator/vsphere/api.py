@@ -44,11 +44,17 @@ class VCenterApi(Protocol):
         ...
 
     def describe(self, vms: Iterable[VirtualMachine]) -> tuple[VirtualMachine, ...]:
-        """The same VMs, in the same order, each with its ``disks``. A VM that has gone is left out."""
+        """The same VMs, in the same order, each with its ``disks``; those that are gone are left out.
+
+        Of their ``datastores`` those stay that they write to, so not those of mounted ISO images.
+        """
         ...
 
     def whereabouts(self, vms: Iterable[str]) -> Whereabouts:
-        """Hosts and datastores of the VMs with these morefs now; two calls for up to 500 VMs."""
+        """Hosts of the VMs with these morefs, and the datastores that they write to, now.
+
+        Two calls for up to 500 VMs, and a third for those on several datastores.
+        """
         ...
 
     def create_snapshot(self, vm: str, marker: Marker, quiesce: QuiescePolicy) -> SnapshotRef:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import vim
 
-from orchestrator.vsphere import devices, holders, names
+from orchestrator.vsphere import devices, holders, names, storage
 from orchestrator.vsphere.availability import availability
 from orchestrator.vsphere.properties import Row, below, inside, of, restarted, view
 from orchestrator.vsphere.session import Session
@@ -65,7 +65,7 @@ VM = {
     )
 }
 PLACE = {vim.VirtualMachine: ("name", "runtime.host", "datastore")}
-DISKS = {vim.VirtualMachine: ("config.hardware.device",)}
+DISKS = {vim.VirtualMachine: ("config.hardware.device", *storage.FOLDERS)}
 DISK_DEVICES = {"config.hardware.device": devices.NEEDED}
 NO_FT = ("notConfigured", None)
 TOOLS_RUNNING = ("guestToolsRunning", "guestToolsExecutingScripts")
@@ -108,34 +108,53 @@ def read(session: Session, datacenter: str) -> Inventory:
 
 
 def describe(session: Session, vms: Iterable[VirtualMachine]) -> tuple[VirtualMachine, ...]:
-    """The VMs with their disks, in the same order; those that are gone are left out."""
-    wanted = tuple(vms)
-    objects = [session.managed(vim.VirtualMachine, vm.moref) for vm in wanted]
-    found = dict(of(session, objects, DISKS, _disks, items=DISK_DEVICES))
-    return tuple(replace(vm, disks=found[vm.moref]) for vm in wanted if vm.moref in found)
+    """The VMs with their disks, in the same order; those that are gone are left out.
+
+    Of their datastores those stay that they write to.
+    """
+    wanted = {vm.moref: vm for vm in vms}
+    objects = [session.managed(vim.VirtualMachine, vm) for vm in wanted]
+
+    def described(row: Row) -> tuple[str, VirtualMachine]:
+        vm, found = wanted[row.moref], _disks(row)
+        return row.moref, replace(vm, disks=found, datastores=storage.written(vm.datastores, row, found))
+
+    found = dict(of(session, objects, DISKS, described, items=DISK_DEVICES))
+    return tuple(found[vm] for vm in wanted if vm in found)
 
 
 def whereabouts(session: Session, vms: Iterable[str]) -> Whereabouts:
-    """Where the VMs with these morefs are now: two calls to vCenter for up to 500 of them."""
+    """Where the VMs with these morefs are now, and to which datastores they write.
+
+    Two calls to vCenter for up to 500 of them, and one more for those on several datastores.
+    """
     listed = [session.managed(vim.VirtualMachine, vm) for vm in vms]
     rows = of(session, listed, PLACE, lambda row: row)
+    several = [session.managed(vim.VirtualMachine, row.moref) for row in rows if len(_stores(row)) > 1]
+    spread = {row.moref: row for row in of(session, several, DISKS, lambda row: row, items=DISK_DEVICES)}
     around = {
         found._moId: found
         for row in rows
-        for found in (row.get("runtime.host"), *row.get("datastore", ()))
+        for found in (row.get("runtime.host"), *_stores(row))
         if found is not None
     }
     known = {kind: SURROUNDINGS[kind] for kind in (vim.HostSystem, vim.Datastore)}
     found = of(session, around.values(), known, lambda row: row)
     hosts = {row.moref: _host(row) for row in found if issubclass(row.kind, vim.HostSystem)}
     stores = {row.moref: datastore(row) for row in found if issubclass(row.kind, vim.Datastore)}
+
+    def datastores(row: Row) -> tuple[str, ...]:
+        known = tuple(store_name(stores, store) for store in _stores(row))
+        files = spread.get(row.moref)
+        return known if files is None else storage.written(known, files, _disks(files))
+
     return Whereabouts(
         tuple(
             Placement(
                 vm=row.moref,
                 name=names.decode(row.get("name", row.moref)),
                 host=hosts.get(moref(row.get("runtime.host"))),
-                datastores=tuple(store_name(stores, store) for store in row.get("datastore", ())),
+                datastores=datastores(row),
             )
             for row in rows
         ),
@@ -187,7 +206,7 @@ class Surroundings:
             template=get("config.template", False),
             tools_running=get("guest.toolsRunningStatus") in TOOLS_RUNNING,
             host=self.hosts.get(host),
-            datastores=tuple(store_name(self.datastores, store) for store in get("datastore", ())),
+            datastores=tuple(store_name(self.datastores, store) for store in _stores(row)),
             cpus=get("config.hardware.numCPU", 0),
             memory_mib=get("config.hardware.memoryMB", 0),
             cpu=_allocation(get("config.cpuAllocation")),
@@ -249,5 +268,10 @@ def _allocation(found: Any) -> Allocation:
     return Allocation(found.reservation or 0, limit, found.shares.shares if found.shares else 0)
 
 
-def _disks(row: Row) -> tuple[str, tuple[DiskDevice, ...]]:
-    return row.moref, devices.disks(row.get("config.hardware.device", ()))
+def _stores(row: Row) -> tuple[Any, ...]:
+    """Every datastore that vCenter lists as the VM's, those that it only reads included."""
+    return tuple(row.get("datastore", ()))
+
+
+def _disks(row: Row) -> tuple[DiskDevice, ...]:
+    return devices.disks(row.get("config.hardware.device", ()))

@@ -43,7 +43,7 @@ class SnapshotFacts:
     fault_tolerance: bool
     managed_by: str
     datastores: tuple[DatastoreInfo, ...]
-    """Those that the VM lies on."""
+    """Those that the VM writes to."""
 
 
 def refusal(facts: SnapshotFacts, limits: SnapshotLimits) -> tuple[Refusal, str] | None:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
 from orchestrator.errors import GoneError, SnapshotError, SnapshotRefusedError
-from orchestrator.vsphere import devices, frozen, holders, inventory, making, names, quiesce, snapshot_tree
+from orchestrator.vsphere import (
+    devices,
+    frozen,
+    holders,
+    inventory,
+    making,
+    names,
+    quiesce,
+    snapshot_tree,
+    storage,
+)
 from orchestrator.vsphere.faults import BUSY, describe, translated
 from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.properties import Row, below, of, one
 from orchestrator.vsphere.rules import SnapshotFacts, SnapshotLimits, refusal
 from orchestrator.vsphere.session import Session
-from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
+from orchestrator.vsphere.values import DatastoreInfo, DiskDevice, QuiescePolicy, SnapshotRef
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +43,7 @@ _FACTS = (
     "runtime.consolidationNeeded",
     "runtime.faultToleranceState",
     "datastore",
+    *storage.FOLDERS,
 )
 
 
@@ -96,17 +108,25 @@ def _existing(session: Session, vm: str) -> Row:
 
 def _facts(session: Session, row: Row) -> SnapshotFacts:
     managed_by = row.get("config.managedBy")
-    paths = {vim.Datastore: inventory.SURROUNDINGS[vim.Datastore]}
+    disks = devices.disks(row.get(_DEVICES, ()))
     return SnapshotFacts(
         template=row.get("config.template", False),
         connected=row.get("runtime.connectionState") == "connected",
-        disks=devices.disks(row.get(_DEVICES, ())),
+        disks=disks,
         depth=snapshot_tree.depth(row.get("snapshot")),
         consolidation_needed=row.get("runtime.consolidationNeeded", False),
         fault_tolerance=row.get("runtime.faultToleranceState") not in inventory.NO_FT,
         managed_by=managed_by.extensionKey if managed_by else "",
-        datastores=tuple(of(session, row.get("datastore", ()), paths, inventory.datastore)),
+        datastores=_written(session, row, disks),
     )
+
+
+def _written(session: Session, row: Row, disks: Sequence[DiskDevice]) -> tuple[DatastoreInfo, ...]:
+    """The datastores that need room for the snapshot, as far as the account may read them."""
+    paths = {vim.Datastore: inventory.SURROUNDINGS[vim.Datastore]}
+    stores = of(session, row.get("datastore", ()), paths, inventory.datastore)
+    wanted = storage.written([store.name for store in stores], row, disks)
+    return tuple(store for store in stores if store.name in wanted)
 
 
 def _make(order: making.Order, policy: QuiescePolicy, quiesced: bool) -> tuple[Any, str]:

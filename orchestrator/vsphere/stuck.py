@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.vsphere import names, snapshot_tree
+from orchestrator.vsphere import names, snapshot_tree, storage
 from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.properties import Row, one
 from orchestrator.vsphere.session import Session
@@ -72,7 +71,7 @@ def look(session: Session, vm: str, marker: Marker) -> Stuck:
 def _stuck(row: Row, marker: Marker, now: float) -> Stuck:
     node = snapshot_tree.of_job(row.get("snapshot"), marker)
     name = names.decode(row.get("name", row.moref))
-    home = _datastores([row.get("config.files.vmPathName", "")])
+    home = storage.named([row.get("config.files.vmPathName", "")])
     if node is None:
         return Stuck(name, row.moref, marker.name, datastores=home)
     files = written_since(row.get("layoutEx"), node.snapshot._moId)
@@ -82,7 +81,7 @@ def _stuck(row: Row, marker: Marker, now: float) -> Stuck:
         snapshot=marker.name,
         age=max(0.0, now - node.createTime.timestamp()),
         grown=sum(file.size or 0 for file in files),
-        datastores=_datastores(file.name for file in files) or home,
+        datastores=storage.named(file.name for file in files) or home,
     )
 
 
@@ -105,9 +104,3 @@ def written_since(layout: Any, snapshot: str) -> list[Any]:
         return []
     younger = {key for disk in layout.disk for unit in disk.chain for key in unit.fileKey} - held
     return [file for file in layout.file if file.key in younger]
-
-
-def _datastores(paths: Iterable[str]) -> tuple[str, ...]:
-    """The names in paths such as ``[datastore 1] folder/file.vmdk``, each once."""
-    found = (path[1:].partition("] ")[0] for path in paths if path.startswith("["))
-    return tuple(dict.fromkeys(found))

@@ -105,7 +105,7 @@ class VirtualMachine:
     tools_running: bool
     host: HostInfo | None
     datastores: tuple[str, ...]
-    """Names; the moref of one that the account may not read."""
+    """Names; the moref of one that the account may not read. Until it is described, ISO images', too."""
     cpus: int
     memory_mib: int
     cpu: Allocation = Allocation()
@@ -150,7 +150,7 @@ class Placement:
     name: str
     host: HostInfo | None
     datastores: tuple[str, ...]
-    """Names."""
+    """Names of those that it writes to."""
 
     @property
     def host_name(self) -> str:

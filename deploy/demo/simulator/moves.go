@@ -36,11 +36,18 @@ type linkedClone struct {
 	Parent string `json:"parent"` // [datastore] folder/name.vmdk
 }
 
+// mount puts an ISO image of another datastore into a VM's drive, so that vCenter lists that one, too, as the VM's.
+type mount struct {
+	VM        string `json:"vm"`
+	Datastore string `json:"datastore"`
+}
+
 func (vc *vcenter) moves(mux *http.ServeMux) {
 	mux.HandleFunc("POST /occupations", accept(vc.occupy))
 	mux.HandleFunc("PATCH /hosts", accept(vc.changeHost))
 	mux.HandleFunc("PATCH /datastores", accept(vc.changeDatastore))
 	mux.HandleFunc("POST /linked-clones", accept(vc.link))
+	mux.HandleFunc("POST /mounts", accept(vc.mount))
 }
 
 func (vc *vcenter) occupy(o occupation) error {
@@ -127,4 +134,22 @@ func (vc *vcenter) link(clone linkedClone) error {
 		}
 	})
 	return nil
+}
+
+func (vc *vcenter) mount(m mount) error {
+	vm := vc.machine(m.VM)
+	if vm == nil {
+		return fmt.Errorf("no VM %q", m.VM)
+	}
+	for _, entity := range vc.ctx.Map.All("Datastore") {
+		store := entity.(*simulator.Datastore)
+		if store.Name == m.Datastore {
+			ctx := *vc.ctx
+			ctx.WithLock(vm, func() {
+				ctx.Update(vm, []types.PropertyChange{{Name: "datastore", Val: append(vm.Datastore, store.Self)}})
+			})
+			return nil
+		}
+	}
+	return fmt.Errorf("no datastore %q", m.Datastore)
 }

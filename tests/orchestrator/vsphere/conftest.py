@@ -48,6 +48,7 @@ VMS = (
     Machine("unconsolidated", consolidation_needed=True, disks=_disk),
     Machine("deep", disks=_disk, snapshots=tuple(UserSnapshot(f"s{n}") for n in range(8))),
     Machine("cramped", datastore="full", disks=_disk),
+    Machine("installed", disks=_disk),
 )
 FLEET = Fleet(
     (
@@ -70,6 +71,7 @@ FLEET = Fleet(
 @pytest.fixture(scope="package")
 def vcenter_simulator() -> Iterator[Simulator]:
     with running(FLEET) as simulator:
+        simulator.mount_image("installed", "full")
         yield simulator
 
 

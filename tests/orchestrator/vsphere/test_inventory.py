@@ -48,6 +48,20 @@ def test_what_is_known_of_a_vm(vm: Find) -> None:
     assert web.disks[0].file.startswith("[datastore-0] ")
 
 
+def test_a_datastore_that_a_vm_only_reads_an_iso_image_of_is_not_its_own(vcenter: VCenter, vm: Find) -> None:
+    listed = next(one for one in vcenter.inventory("DC0").vms if one.name == "installed")
+    assert listed.datastores == ("datastore-0", "full")
+    assert vm("installed").datastores == ("datastore-0",)
+    cramped = vm("cramped").moref
+    before = vcenter.round_trips
+    found = vcenter.whereabouts([listed.moref, cramped])
+    assert {place.name: place.datastores for place in found.placements} == {
+        "installed": ("datastore-0",),
+        "cramped": ("full",),
+    }
+    assert vcenter.round_trips - before == 3
+
+
 def test_limits_are_none_where_there_is_none(vcenter: VCenter) -> None:
     limited, free = (vm for vm in vcenter.inventory("DC0").vms if vm.name == "twin")
     assert (limited.cpu.limit, limited.memory.limit) == (3000, 512)

@@ -66,6 +66,13 @@ def test_a_second_attempt_finds_the_first_ones_snapshot(
     assert simulator.count("CreateSnapshot_Task") == 1
 
 
+def test_a_full_datastore_of_a_mounted_iso_image_keeps_no_snapshot_from_being_made(
+    session: Session, moref: Moref, marker: Marker
+) -> None:
+    made = snapshot.create(session, moref("installed"), marker, PREFER)
+    removal.remove(session, made, FAST)
+
+
 def test_another_run_makes_its_own(
     session: Session, taken: SnapshotRef, marker: Marker, simulator: Simulator
 ) -> None:
