@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from orchestrator.fleet.states import Route
+
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
@@ -39,6 +41,8 @@ class Candidate:
     """Bytes to move: decides the order."""
     groups: frozenset[str] = frozenset()
     """Anti-affinity groups it belongs to: one VM of a group at a time."""
+    route: Route = Route.EXPORT
+    """How its disks are read."""
 
 
 @dataclass(slots=True)

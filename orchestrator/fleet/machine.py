@@ -83,7 +83,7 @@ class Fleet:
 
     def __init__(self, candidates: Iterable[Candidate], budgets: Budgets, rules: Rules) -> None:
         self.candidates = {candidate.job: candidate for candidate in candidates}
-        self.jobs = {job: Job(job) for job in self.candidates}
+        self.jobs = {job: Job(job, route=one.route) for job, one in self.candidates.items()}
         self.workers: dict[str, int] = {}
         """Convert slots by worker."""
         self.mode = Mode.RUN

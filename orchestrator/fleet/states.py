@@ -1,6 +1,7 @@
 """One job's states, the events that change them and the instructions that come of it: values only.
 
-A job has two tracks. The main one goes snapshot → export → download → convert → publish. The other is what
+A job has two tracks. The main one goes snapshot → export → download → convert → publish, or begins with the
+download where the disks are files (``Route``). The other is what
 vCenter holds for it (``Hold``): from the moment a snapshot is asked for until it is known to be gone. The job
 is not over before the main track has ended and the other is closed, or known to be stuck.
 ``orchestrator.fleet.steps`` has the transitions.
@@ -45,6 +46,20 @@ class JobState(StrEnum):
     def final(self) -> bool:
         """Whether a job stays in this state for the rest of the run."""
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
+
+
+class Route(StrEnum):
+    """Which stages lead a job to its image."""
+
+    EXPORT = "export"
+    """A snapshot and an export lease, released as soon as the disks are on scratch."""
+    FILES = "files"
+    """The disks lie in files that workers see: nothing is asked of vCenter, so nothing is released."""
+
+    @property
+    def first(self) -> Stage:
+        """The stage that an attempt begins with."""
+        return Stage.SNAPSHOT if self is Route.EXPORT else Stage.DOWNLOAD
 
 
 class Hold(StrEnum):
@@ -143,6 +158,7 @@ class Job:
     """Attempts that do not count, as the VM was put off."""
     put_off_since: float | None = None
     """Since when others have needed the VM whenever it was looked at; None: they did not last time."""
+    route: Route = Route.EXPORT
 
 
 # Events of one job.

@@ -92,10 +92,16 @@ def expects(job: Job, stage: Stage, attempt: int) -> bool:
 def _admitted(job: Job, worker: str) -> Step:
     if job.state is not JobState.QUEUED:
         raise ValueError(f"job {job.id} is {job.state}, so it cannot be admitted")
+    first = job.route.first
     begun = replace(
-        job, attempt=job.attempt + 1, worker=worker, hold=Hold.OPEN, release_tries=0, release_since=None
+        job,
+        attempt=job.attempt + 1,
+        worker=worker,
+        hold=Hold.OPEN if first is Stage.SNAPSHOT else Hold.NONE,
+        release_tries=0,
+        release_since=None,
     )
-    return _start(begun, Stage.SNAPSHOT)
+    return _start(begun, first)
 
 
 def _start(job: Job, stage: Stage) -> Step:
@@ -116,6 +122,8 @@ def _stage_done(job: Job, event: StageDone, mode: Mode) -> Step:
             return _start(replace(job, put_off_since=None), Stage.DOWNLOAD)
         case Stage.DOWNLOAD:
             converting, first = _start(job, Stage.CONVERT)
+            if job.hold is Hold.NONE:
+                return converting, first
             releasing, second = _start_release(converting)
             return releasing, first + second
         case Stage.CONVERT:
