@@ -36,3 +36,5 @@ class Volume:
     partition_label: str = ""
     name: str = ""
     """Path of a logical volume's device, ``/dev/GROUP/VOLUME``; empty for all others."""
+    partition_flags: int = 0
+    """GPT attribute bits (UEFI specification 2.10, table 5.8); 0 for all other volumes."""

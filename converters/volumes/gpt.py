@@ -29,6 +29,7 @@ class GptEntry:
     type: str
     uuid: str
     label: str
+    flags: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +101,5 @@ def _entry(number: int, record: bytes, sector: int) -> GptEntry:
         type=str(uuid.UUID(bytes_le=record[:16])),
         uuid=str(uuid.UUID(bytes_le=record[16:32])),
         label=clean(record[56:128], "utf-16-le"),
+        flags=int.from_bytes(record[48:56], "little"),
     )

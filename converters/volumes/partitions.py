@@ -74,7 +74,17 @@ def _divided_by_gpt(disk: Disk, index: int, gpt: Gpt, mbr: Mbr | None) -> Volume
             continue
         content = probe(disk, entry.first, size)
         volumes.append(
-            Volume(index, entry.first, size, entry.number, content, entry.uuid, entry.type, entry.label)
+            Volume(
+                index,
+                entry.first,
+                size,
+                entry.number,
+                content,
+                entry.uuid,
+                entry.type,
+                entry.label,
+                partition_flags=entry.flags,
+            )
         )
     return VolumeTable(tuple(volumes), Scheme.GPT, tuple(notes))
 
