@@ -165,6 +165,13 @@ class LeaseError(VCenterError):
     retryable = True
 
 
+class DisksChangedError(VCenterError):
+    """What was read in place is not what the snapshot held, or may not have been all the time."""
+
+    kind = "disks-changed"
+    retryable = True
+
+
 class WorkerLostError(OrchestratorError):
     """The Dask worker that held a stage ended."""
 

@@ -153,7 +153,7 @@ class Fleet:
         for identifier in self._active:
             job, candidate = self.jobs[identifier], self.candidates[identifier]
             usage.jobs += bool(job.worker)
-            if job.stage in _EXPORTING:
+            if job.stage in _EXPORTING or job.reads_in_place:
                 usage.add_export(candidate)
             if job.hold is not Hold.NONE:
                 usage.add_snapshot(candidate)

@@ -1,9 +1,10 @@
 """One job's states, the events that change them and the instructions that come of it: values only.
 
 A job has two tracks. The main one goes snapshot → export → download → convert → publish, or begins with the
-download where the disks are files (``Route``). The other is what
-vCenter holds for it (``Hold``): from the moment a snapshot is asked for until it is known to be gone. The job
-is not over before the main track has ended and the other is closed, or known to be stuck.
+download where the disks are files (``Route``), or leaves it out where they are read in place, as long as the
+snapshot holds them. The other is what vCenter holds for it (``Hold``): from the moment a snapshot is asked for
+until it is known to be gone. The job is not over before the main track has ended and the other is closed, or
+known to be stuck.
 ``orchestrator.fleet.steps`` has the transitions.
 """
 
@@ -160,6 +161,11 @@ class Job:
     """Since when others have needed the VM whenever it was looked at; None: they did not last time."""
     route: Route = Route.EXPORT
 
+    @property
+    def reads_in_place(self) -> bool:
+        """Whether its conversion reads what the snapshot holds: nothing of it is on scratch."""
+        return self.stage is Stage.CONVERT and self.hold is Hold.OPEN
+
 
 # Events of one job.
 
@@ -178,6 +184,8 @@ class StageDone:
     job: str
     stage: Stage
     attempt: int
+    in_place: bool = False
+    """Of ``EXPORT``: the disks are read where they are, for as long as the snapshot holds them."""
 
 
 @dataclass(frozen=True, slots=True)

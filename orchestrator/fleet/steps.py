@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from orchestrator.errors import RemovalError
+from converters.errors import StreamError
+from orchestrator.errors import DisksChangedError, RemovalError
 from orchestrator.fleet.patience import pause, put_off, tries_again
 from orchestrator.fleet.states import (
     Abandon,
@@ -119,7 +120,8 @@ def _stage_done(job: Job, event: StageDone, mode: Mode) -> Step:
         case Stage.SNAPSHOT:
             return _start(job, Stage.EXPORT)
         case Stage.EXPORT:
-            return _start(replace(job, put_off_since=None), Stage.DOWNLOAD)
+            following = Stage.CONVERT if event.in_place else Stage.DOWNLOAD
+            return _start(replace(job, put_off_since=None), following)
         case Stage.DOWNLOAD:
             converting, first = _start(job, Stage.CONVERT)
             if job.hold is Hold.NONE:
@@ -146,12 +148,18 @@ def _stage_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode: 
         outcome = JobState.SKIPPED if event.failure.gone else job.outcome
         return _settle(replace(failed, stage=None, outcome=outcome), mode)
     again = tries_again(failed, now, rules) and mode is not Mode.CANCEL
-    if again and event.stage in (Stage.CONVERT, Stage.PUBLISH):
-        # The disks are on scratch, the blobs in the registry: production need not give them a second time.
+    if again and event.stage in (Stage.CONVERT, Stage.PUBLISH) and not _disks_lost(failed):
+        # The disks are at hand, the blobs in the registry: production need not give them a second time.
         return replace(failed, due=now + pause(failed, rules)), ()
     if event.failure.put_off:
         failed = put_off(failed, now, rules)
     return _give_up_attempt(failed, now, rules, mode)
+
+
+def _disks_lost(job: Job) -> bool:
+    """Whether a new snapshot is needed: what was read in place is not there any more, or not what it was."""
+    kinds = (StreamError.kind, DisksChangedError.kind)
+    return job.hold is Hold.OPEN and job.failure is not None and job.failure.kind in kinds
 
 
 def _worker_lost(job: Job, worker: str, now: float, rules: Rules, mode: Mode) -> Step:
@@ -168,6 +176,8 @@ def _worker_lost(job: Job, worker: str, now: float, rules: Rules, mode: Mode) ->
 def _evicted(job: Job, failure: Failure, now: float, rules: Rules, mode: Mode) -> Step:
     if job.hold is not Hold.OPEN or job.outcome is not None:
         return job, ()
+    if job.stage is Stage.PUBLISH and job.due is None:
+        return job, ()  # the manifest is on its way, and the release follows it
     evicted = put_off(replace(job, failure=failure), now, rules)
     if job.stage in _IN_VCENTER:
         return _doom(evicted, _outcome(evicted, now, rules, mode)), ()

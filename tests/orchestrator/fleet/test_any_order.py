@@ -57,15 +57,15 @@ class AnyOrder(RuleBasedStateMachine):
         return bool(self.world.in_flight)
 
     @precondition(in_flight)
-    @rule(data=st.data())
-    def end_well(self, data: st.DataObject) -> None:
-        self.world.answer(data.draw(st.sampled_from(self.world.in_flight)), None)
+    @rule(data=st.data(), in_place=st.booleans())
+    def end_well(self, data: st.DataObject, in_place: bool) -> None:
+        self.world.answer(data.draw(st.sampled_from(self.world.in_flight)), None, in_place)
 
     @precondition(in_flight)
-    @rule(data=st.data())
-    def end_well_too(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), in_place=st.booleans())
+    def end_well_too(self, data: st.DataObject, in_place: bool) -> None:
         """Twice as often as other things, so that jobs come far."""
-        self.end_well(data)
+        self.end_well(data, in_place)
 
     @precondition(in_flight)
     @rule(data=st.data())

@@ -45,6 +45,8 @@ class World:
         self.snapshots: set[str] = set()
         self.ever_snapshotted: set[str] = set()
         self.published: set[str] = set()
+        self.in_place: set[str] = set()
+        """Jobs whose disks are read where they are, in the attempt that is under way."""
         self.seen: set[tuple[str, Stage, int]] = set()
         self.finals: dict[str, JobState] = {}
         self.attempts: Counter[str] = Counter()
@@ -73,8 +75,8 @@ class World:
         self._check(instructions)
         return instructions
 
-    def answer(self, start: Start, failure: Failure | None) -> None:
-        """A stage ends, well or in ``failure``."""
+    def answer(self, start: Start, failure: Failure | None, in_place: bool = False) -> None:
+        """A stage ends, well or in ``failure``; ``in_place`` is how an export lets the disks be read."""
         self.in_flight.remove(start)
         if failure is None or (start.stage is Stage.SNAPSHOT and not failure.untouched):
             # A snapshot whose call failed half-way may be there all the same.
@@ -86,8 +88,11 @@ class World:
                     self.snapshots.discard(start.job)
                 case Stage.PUBLISH:
                     self.published.add(start.job)
+        in_place = in_place and start.stage is Stage.EXPORT
         if failure is None:
-            self.send(StageDone(start.job, start.stage, start.attempt))
+            if in_place:
+                self.in_place.add(start.job)
+            self.send(StageDone(start.job, start.stage, start.attempt, in_place))
         else:
             self.send(StageFailed(start.job, start.stage, start.attempt, failure))
 
@@ -123,11 +128,13 @@ class World:
         match start.stage:
             case Stage.RELEASE:
                 assert start.job in self.snapshots or start.job in self.ever_snapshotted
-                still = beside & {Stage.SNAPSHOT, Stage.EXPORT, Stage.DOWNLOAD, Stage.RELEASE}
+                reading = {Stage.CONVERT, Stage.PUBLISH} if start.job in self.in_place else set()
+                still = beside & {Stage.SNAPSHOT, Stage.EXPORT, Stage.DOWNLOAD, Stage.RELEASE, *reading}
                 assert not still, "released while it is still needed"
             case Stage.SNAPSHOT:
                 assert start.job not in self.snapshots, "a second snapshot on one VM"
                 assert not beside
+                self.in_place.discard(start.job)
                 self.attempts[start.job] += 1
             case _:
                 assert beside <= {Stage.RELEASE}, "two stages of the main track at once"
@@ -164,7 +171,7 @@ class World:
         for identifier in self.snapshots | making:
             usage.add_snapshot(self.fleet.candidates[identifier])
         for start in self.in_flight:
-            if start.stage in _EXPORTING:
+            if start.stage in _EXPORTING or (start.stage is Stage.CONVERT and start.job in self.in_place):
                 usage.add_export(self.fleet.candidates[start.job])
         return usage
 
