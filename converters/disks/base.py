@@ -33,10 +33,37 @@ class RawFile:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A disk image that QEMU's block layer reads; ``format`` is QEMU's name for it (``vmdk``, ``qcow2``…)."""
+    """A disk image in a format of its own; ``format`` is QEMU's name for it (``vmdk``, ``qcow2``…)."""
 
     path: str
     format: str
+    within: str = ""
+    """Folder whose files the image may name as its extents and parents; empty: the image's own folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Bytes of a file: a member of a tar archive, for example; with the defaults the whole file."""
+
+    path: str
+    offset: int = 0
+    """Bytes from the start of the file."""
+    size: int | None = None
+    """Bytes; None: to the end of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDisk:
+    """A disk image inside other files: in an archive, in chunks, compressed by gzip, or all of these.
+
+    What it is — gzip or not, raw or in which format — is told by its own bytes when it is opened. It may name
+    no other file.
+    """
+
+    parts: tuple[FilePart, ...]
+    """One after another they are the image, or the gzip stream of it."""
+    capacity: int | None = None
+    """Bytes of the disk as its envelope says; more than this, and a format's tables, is not unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +85,5 @@ class AbsentDisk:
     """Bytes of the disk itself."""
 
 
-DiskSource = RawFile | ImageFile | NbdSource | AbsentDisk
+DiskSource = RawFile | ImageFile | PackedDisk | NbdSource | AbsentDisk
 """Where a disk can be read: hashable, picklable, opened late by ``converters.disks.open_disk``."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-from converters.disks.base import DiskSource, ImageFile, NbdSource, RawFile
-from converters.disks.raw import open_file, read_fully
-from converters.disks.vmdk import DESCRIPTOR_MAGIC, SPARSE_MAGIC
+from converters.disks.base import DiskSource, FilePart, ImageFile, NbdSource, PackedDisk, RawFile
+from converters.disks.parts import numbered_files
+from converters.disks.raw import FileDisk, RawDisk
+from converters.disks.vmdk import SPARSE_MAGIC, is_descriptor
 
 _SECTOR = 512
+_HEAD = 4096
 _URI = re.compile(r"nbds?(\+unix)?://")
 _HEAD_MAGICS = (
     (b"QFI\xfb", "qcow2"),
     (SPARSE_MAGIC, "vmdk"),
     (b"COWD", "vmdk"),
-    (DESCRIPTOR_MAGIC, "vmdk"),
     (b"vhdxfile", "vhdx"),
     (b"WithoutFreeSpace", "parallels"),
     (b"WithouFreSpacExt", "parallels"),
@@ -24,28 +24,41 @@ _HEAD_MAGICS = (
 _VDI_MAGIC = (0x40, b"\x7f\x10\xda\xbe")
 _VHD_COOKIE = b"conectix"
 _QCOW_VERSION = slice(4, 8)
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 
 
-def image_format(descriptor: int) -> str:
-    """QEMU's name for the format of an open disk image; ``raw`` where no other is recognised."""
-    size = os.lseek(descriptor, 0, os.SEEK_END)
-    head = read_fully(descriptor, _SECTOR, 0)
+def image_format(file: FileDisk) -> str:
+    """QEMU's name for the format of an open disk image; ``raw`` where no other is recognised.
+
+    Raises:
+        DiskError: it cannot be read.
+    """
+    head = file.pread(_HEAD, 0)
     for magic, name in _HEAD_MAGICS:
         if head.startswith(magic):
             return "qcow" if name == "qcow2" and head[_QCOW_VERSION] == b"\0\0\0\1" else name
+    if is_descriptor(head):
+        return "vmdk"
     offset, magic = _VDI_MAGIC
     if head[offset:].startswith(magic):
         return "vdi"
     # A VHD's footer is its last sector, or 511 bytes in files of old versions of Virtual PC; dynamic ones
     # hold a copy at the start (Virtual Hard Disk specification 1.0, "Hard Disk Footer Format").
-    footer = read_fully(descriptor, _SECTOR, max(0, size - _SECTOR))
+    footer = file.pread(_SECTOR, max(0, file.size - _SECTOR))
     if head.startswith(_VHD_COOKIE) or footer.startswith(_VHD_COOKIE) or footer[1:].startswith(_VHD_COOKIE):
         return "vpc"
     return "raw"
 
 
+def is_gzip(file: FileDisk) -> bool:
+    """Whether these are the bytes of a gzip stream (RFC 1952)."""
+    return file.pread(len(_GZIP_MAGIC), 0) == _GZIP_MAGIC
+
+
 def detect(location: str) -> DiskSource:
     """Where a disk named on the command line is read: a path, told by its magic, or an NBD URI.
+
+    The first file of several numbered ones (``disk.vmdk.000000000``, ``disk.001``) stands for all of them.
 
     Raises:
         DiskError: missing, empty, a folder, or not readable.
@@ -53,9 +66,10 @@ def detect(location: str) -> DiskSource:
     if _URI.match(location):
         return NbdSource(location)
     path = str(Path(location).absolute())
-    descriptor = open_file(path)
-    try:
-        name = image_format(descriptor)
-    finally:
-        os.close(descriptor)
+    pieces = numbered_files(path)
+    with RawDisk(path) as file:
+        name = image_format(file)
+        packed = is_gzip(file)
+    if packed or (name != "raw" and len(pieces) > 1):
+        return PackedDisk(tuple(map(FilePart, pieces)))
     return RawFile(path) if name == "raw" else ImageFile(path, name)

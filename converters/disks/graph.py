@@ -8,204 +8,133 @@ an explicit graph (``BlockdevOptions`` of its QAPI reference) that holds no path
 from __future__ import annotations
 
 import os
-import struct
 from typing import Any
 
+from converters.disks import qcow2, vhd
 from converters.disks.detect import image_format
-from converters.disks.raw import open_file, read_fully
-from converters.disks.references import OpenFiles, open_reference
-from converters.disks.vmdk import (
-    DESCRIPTOR_LIMIT,
-    DESCRIPTOR_MAGIC,
-    FLAT_TYPES,
-    SECTOR,
-    Descriptor,
-    SparseHeader,
-    parse_descriptor,
-    parse_header,
-)
-from converters.errors import DiskError
+from converters.disks.raw import Extent, RawDisk
+from converters.disks.references import Image, child_path, open_reference
+from converters.disks.vmdk import SECTOR
+from converters.disks.vmdk_extents import describe, descriptor_text, in_memory, parent_of, read_descriptor
+from converters.errors import DiskError, UnsupportedError
 
 Node = dict[str, Any]
 
 _LONGEST_CHAIN = 64
 """Images; VMware allows 32 snapshots in a chain."""
-_MOST_EXTENTS = 4096
-_COWD_MAGIC = b"COWD"
-
-_QCOW2_HEADER = struct.Struct(">4sIQI")
-_QCOW2_FEATURES = struct.Struct(">72xQQQII")
-_QCOW2_EXTERNAL_DATA = 1 << 2
-_QCOW2_BACKING_FORMAT = 0xE2792ACA
-
-_VHD_DYNAMIC_HEADER = struct.Struct(">8x8xQ")
-_VHD_DIFFERENCING = 4
 
 
-def image_node(path: str, driver: str, files: OpenFiles) -> Node:
-    """The graph of the image at ``path``; what it needs is opened into ``files``.
+def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node:
+    """The graph of ``image``, which QEMU's ``driver`` reads; ``above`` are the images that need it.
 
     Raises:
-        DiskError: absent, damaged, or naming a file outside the image's folder.
+        DiskError: damaged, or naming a file that is absent or not its to name.
+        UnsupportedError: of a kind that QEMU does not read.
     """
-    try:
-        return _node(open_file(path), path, driver, files, 0)
-    except OSError as error:
-        raise DiskError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _node(descriptor: int, path: str, driver: str, files: OpenFiles, depth: int) -> Node:
-    name = files.add(descriptor, path)
-    if depth > _LONGEST_CHAIN:
-        raise DiskError(f"{path}: a chain of more than {_LONGEST_CHAIN} disk images", "consolidate the disk")
-    node: Node = {
-        "driver": driver,
-        "read-only": True,
-        "file": {"driver": "file", "filename": name, "read-only": True},
-        "backing": None,  # whatever the image says, QEMU opens no backing file of its own accord
-    }
+    _check_chain(image, above)
+    file = file_node(image)
+    if driver == "raw":
+        return file
+    # Whatever the image says, QEMU opens no backing file of its own accord.
+    node: Node = {"driver": driver, "read-only": True, "file": file, "backing": None}
     match driver:
         case "vmdk":
-            _complete_vmdk(node, descriptor, path, files, depth)
+            return _vmdk_node(node, image, above)
         case "qcow2":
-            _complete_qcow2(node, descriptor, path, files, depth)
+            header = qcow2.read_header(image)
+            if header.data_name:
+                data = image.named(open_reference(image, "data file", (header.data_name,)))
+                node["data-file"] = file_node(data)
+            if header.backing_name:
+                node["backing"] = _backing_node(image, header, above)
         case "qcow":
-            _check_qcow(descriptor, path)
+            qcow2.check_qcow(image)
         case "vpc":
-            _check_vhd(descriptor, path)
-        case "raw":
-            del node["backing"]
+            vhd.check_alone(image)
     return node
 
 
-def _complete_vmdk(node: Node, descriptor: int, path: str, files: OpenFiles, depth: int) -> None:
-    head = read_fully(descriptor, SECTOR, 0)
-    if head.startswith(_COWD_MAGIC):
-        raise DiskError(f"{path} is an extent of a disk", "give the .vmdk descriptor that names it")
-    if header := parse_header(head):
-        text = _embedded_descriptor(descriptor, path, header)
-    else:
-        text = parse_descriptor(read_fully(descriptor, DESCRIPTOR_LIMIT, 0))
-        node["file"]["filename"] = files.add(_rebuilt(text, path, files), path)
-    if text is None or not text.has_parent:
-        return
-    parent, parent_path = open_reference(path, "parent", text.file_names(text.parent_name))
-    driver = image_format(parent)
-    if driver != "vmdk":
-        os.close(parent)
-        raise DiskError(f"{path} names the parent {parent_path}, which is no VMDK")
-    node["backing"] = _node(parent, parent_path, driver, files, depth + 1)
+def _check_chain(image: Image, above: tuple[Image, ...]) -> None:
+    if len(above) > _LONGEST_CHAIN:
+        raise DiskError(f"{image.path}: a chain of more than {_LONGEST_CHAIN} images", "consolidate the disk")
+    if above and any(_identity(image) == _identity(other) for other in above):
+        raise DiskError(
+            f"{image.path} is, by way of others, its own parent: the chain of images is a loop",
+            "copy or export the disk again",
+        )
 
 
-def _embedded_descriptor(descriptor: int, path: str, header: SparseHeader) -> Descriptor | None:
-    if header.capacity == 0:
-        # QEMU then takes the embedded descriptor for the disk's and opens the extents it names.
-        raise DiskError(f"{path}: a sparse VMDK of capacity 0", "copy or export the disk again")
-    if not header.descriptor_offset:
-        return None
-    length = min(header.descriptor_size * SECTOR, DESCRIPTOR_LIMIT)
-    text = read_fully(descriptor, length, header.descriptor_offset * SECTOR)
-    return parse_descriptor(text) if text.startswith(DESCRIPTOR_MAGIC) else None
+def _identity(image: Image) -> tuple[tuple[int, int, int], ...]:
+    """Which bytes of which files an image is."""
+    found = []
+    for extent in image.file.extents:
+        if extent.disk is not None:
+            about = os.fstat(extent.disk.fileno())
+            found.append((about.st_dev, about.st_ino, extent.offset))
+    return tuple(found)
 
 
-def _rebuilt(text: Descriptor, path: str, files: OpenFiles) -> int:
-    """A descriptor of our own writing, in memory, whose extents are open files.
+def _vmdk_node(node: Node, image: Image, above: tuple[Image, ...]) -> Node:
+    text, header = read_descriptor(image)
+    parent = parent_of(image, text)
+    extents = describe(image, text, header)
+    if extents.descriptor is not None:
+        node["file"] = _whole_file(extents.descriptor)
+    if parent is not None:
+        node["backing"] = image_node(parent, "vmdk", (*above, image))
+    if extents.held == extents.size or above:
+        return node
+    return {"driver": "raw", "read-only": True, "size": extents.size, "file": node}
 
-    QEMU's parser and ours may read a hostile descriptor differently: QEMU reads this one.
+
+def _backing_node(image: Image, header: qcow2.Qcow2Header, above: tuple[Image, ...]) -> Node:
+    backing = image.named(open_reference(image, "backing file", (header.backing_name,)))
+    if not header.backing_format:
+        raise DiskError(
+            f"{image.path} does not say the format of its backing file", "set it with `qemu-img rebase -u -F`"
+        )
+    found = image_format(backing.file)
+    if header.backing_format not in ("raw", found):
+        raise DiskError(
+            f"{image.path} says that its backing file {backing.path} is {header.backing_format}, and it is "
+            f"{found}",
+            "set its format with `qemu-img rebase -u -F`",
+        )
+    return image_node(backing, header.backing_format, (*above, image))
+
+
+def file_node(image: Image) -> Node:
+    """The bytes of an image's file, or of its parts one after another.
+
+    Raises:
+        UnsupportedError: in parts that QEMU cannot join.
     """
-    if not 0 < len(text.extents) <= _MOST_EXTENTS:
-        raise DiskError(f"{path}: a VMDK descriptor with {len(text.extents)} extents")
-    lines = [
-        "# Disk DescriptorFile",
-        "version=1",
-        f"CID={text.content_id:08x}",
-        f"parentCID={text.parent_content_id:08x}",
-        f'createType="{_create_type(text)}"',
-    ]
-    for extent in text.extents:
-        if extent.type not in ("FLAT", "VMFS", "SPARSE", "VMFSSPARSE", "SESPARSE"):
-            raise DiskError(f"{path}: extents of type {extent.type} cannot be read with others")
-        opened, extent_path = open_reference(path, "extent", text.file_names(extent.name))
-        name = files.add(opened, extent_path)
-        header = parse_header(read_fully(opened, SECTOR, 0))
-        if extent.type not in FLAT_TYPES and header is not None and header.capacity == 0:
-            raise DiskError(
-                f"{extent_path}: a sparse VMDK extent of capacity 0", "copy or export the disk again"
-            )
-        offset = f" {extent.offset}" if extent.type in FLAT_TYPES else ""
-        lines.append(f'RW {extent.sectors} {extent.type} "{name}"{offset}')
-    rebuilt = os.memfd_create("descriptor.vmdk", os.MFD_CLOEXEC)
-    # QEMU reads descriptors in whole sectors.
-    content = "\n".join([*lines, ""]).encode()
-    os.write(rebuilt, content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\0"))
-    return rebuilt
-
-
-def _create_type(text: Descriptor) -> str:
-    kinds = {extent.type for extent in text.extents}
-    if "SESPARSE" in kinds:
-        return "seSparse"
-    if "VMFSSPARSE" in kinds:
-        return "vmfsSparse"
-    return "twoGbMaxExtentSparse" if "SPARSE" in kinds else "monolithicFlat"
-
-
-def _complete_qcow2(node: Node, descriptor: int, path: str, files: OpenFiles, depth: int) -> None:
-    """Follow the backing file (QEMU docs/interop/qcow2.txt)."""
-    head = read_fully(descriptor, 1 << 16, 0)
-    if len(head) < _QCOW2_FEATURES.size:
-        raise DiskError(f"{path}: too short for a qcow2 image")
-    _, version, offset, length = _QCOW2_HEADER.unpack_from(head)
-    extensions = 72
-    if version >= 3:
-        incompatible, *_, extensions = _QCOW2_FEATURES.unpack_from(head)
-        if incompatible & _QCOW2_EXTERNAL_DATA:
-            raise DiskError(
-                f"{path} keeps its data in another file", "convert it with `qemu-img convert -O qcow2`"
-            )
-    if not offset:
-        return
-    name = read_fully(descriptor, min(length, 1023), offset)
-    backing, backing_path = open_reference(path, "backing file", (name,))
-    driver = _qcow2_backing_format(head, extensions)
-    if not driver:
-        os.close(backing)
-        raise DiskError(
-            f"{path} does not say the format of its backing file", "set it with `qemu-img rebase -u -F`"
+    extents = image.file.extents
+    if len(extents) == 1:
+        return _part(extents[0])
+    if any((extent.offset | extent.size) % SECTOR for extent in extents[:-1]) or extents[-1].offset % SECTOR:
+        raise UnsupportedError(
+            f"{image.path} is in parts that are no multiple of {SECTOR} bytes",
+            "join them (`cat NAME.* > NAME`) and convert the whole",
         )
-    node["backing"] = _node(backing, backing_path, driver, files, depth + 1)
+    lines = ["# Disk DescriptorFile", "version=1", "CID=fffffffe", "parentCID=ffffffff"]
+    lines.append('createType="monolithicFlat"')
+    for extent in extents:
+        name = child_path(extent.disk.fileno()) if extent.disk is not None else ""
+        lines.append(f'RW {-(-extent.size // SECTOR)} FLAT "{name}" {extent.offset // SECTOR}')
+    joined = in_memory(image, descriptor_text(lines))
+    return {"driver": "vmdk", "read-only": True, "file": _whole_file(joined), "backing": None}
 
 
-def _qcow2_backing_format(head: bytes, offset: int) -> str:
-    """The backing file's format by the header extension, as a driver's name; empty where there is none."""
-    while offset + 8 <= len(head):
-        kind, length = struct.unpack_from(">II", head, offset)
-        if kind == 0:
-            break
-        if kind == _QCOW2_BACKING_FORMAT:
-            name = head[offset + 8 : offset + 8 + length].decode("ascii", "replace")
-            return name if name in ("raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx") else ""
-        offset += 8 + (length + 7) // 8 * 8
-    return ""
+def _whole_file(file: RawDisk) -> Node:
+    return {"driver": "file", "filename": child_path(file.fileno()), "read-only": True}
 
 
-def _check_qcow(descriptor: int, path: str) -> None:
-    if any(read_fully(descriptor, 16, 0)[8:]):
-        raise DiskError(
-            f"{path}: a qcow image with a backing file", "convert it with `qemu-img convert -O qcow2`"
-        )
-
-
-def _check_vhd(descriptor: int, path: str) -> None:
-    """Refuse a differencing VHD: QEMU reads one as if what its parent holds were zeros."""
-    size = os.lseek(descriptor, 0, os.SEEK_END)
-    footer = read_fully(descriptor, SECTOR, max(0, size - SECTOR))
-    if not footer.startswith(b"conectix"):
-        footer = read_fully(descriptor, SECTOR, 0)
-    if len(footer) < 64 or int.from_bytes(footer[60:64], "big") != _VHD_DIFFERENCING:
-        return
-    header = read_fully(descriptor, 1024, int.from_bytes(footer[16:24], "big"))
-    parent = header[64:576].decode("utf-16-be", "replace").rstrip("\0")
-    raise DiskError(
-        f"{path} holds only the differences to its parent {parent!r}", "merge it into its parent first"
-    )
+def _part(extent: Extent) -> Node:
+    if extent.disk is None:
+        raise DiskError("a disk image of zeros alone")
+    file = _whole_file(extent.disk)
+    if (extent,) == extent.disk.extents:
+        return file
+    size = -(-extent.size // SECTOR) * SECTOR  # QEMU takes whole sectors; archives pad their members to them
+    return {"driver": "raw", "read-only": True, "offset": extent.offset, "size": size, "file": file}

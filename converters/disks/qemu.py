@@ -13,10 +13,9 @@ from typing import Self
 
 import nbd
 
-from converters.disks.base import ImageFile
 from converters.disks.graph import image_node
 from converters.disks.nbd import NbdDisk
-from converters.disks.references import OpenFiles
+from converters.disks.references import Image
 from converters.errors import ConvertError, DiskError
 from converters.process import Limits, Running, running
 
@@ -29,36 +28,31 @@ _LIMITS = Limits(address_space=4 << 30)
 class QemuDisk:
     """A disk image behind a qemu-nbd of its own, which ends with ``close()`` or the thread that opened it."""
 
-    def __init__(self, image: ImageFile) -> None:
-        """Start qemu-nbd over the image.
+    def __init__(self, image: Image, driver: str) -> None:
+        """Start qemu-nbd over an image, whose open files stay their owner's.
 
         Raises:
             DiskError: damaged, of another format, or naming files outside its folder.
+            UnsupportedError: of a kind that QEMU does not read.
             ProcessError: qemu-nbd is not installed.
         """
-        self._image = image
+        self._path = image.path
         with ExitStack() as stack:
-            files = stack.enter_context(OpenFiles())
-            graph = image_node(image.path, image.format, files)
+            graph = image_node(image, driver)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-nbd-"))
             # A socket's path has 108 bytes (unix(7)), which the scratch folder's alone may take.
             directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
             stack.callback(os.close, directory)
             socket = f"/proc/self/fd/{directory}/socket"
+            options = ["--read-only", "--persistent", f"--socket={socket}"]
             self._server = stack.enter_context(
                 running(
-                    [
-                        "qemu-nbd",
-                        "--read-only",
-                        "--persistent",
-                        f"--socket={socket}",
-                        "json:" + json.dumps(graph),
-                    ],
-                    pass_fds=(*files.descriptors, directory),
+                    ["qemu-nbd", *options, "json:" + json.dumps(graph)],
+                    pass_fds=(*image.files.descriptors, directory),
                     limits=_LIMITS,
                 )
             )
-            handle = _connect(socket, self._server, image, files)
+            handle = _connect(socket, self._server, image, driver)
             self._disk = NbdDisk(handle, image.path)
             stack.callback(self._disk.close)
             self._resources = stack.pop_all()
@@ -87,14 +81,14 @@ class QemuDisk:
         except DiskError as error:
             if self._disk.closed or self._server.ended() is None:
                 raise
-            raise DiskError(f"cannot read {self._image.path}: {self._server.failure().message}") from error
+            raise DiskError(f"cannot read {self._path}: {self._server.failure().message}") from error
 
     def close(self) -> None:
         """End the connection and the server; a second call does nothing."""
         self._resources.close()
 
 
-def _connect(socket: str, server: Running, image: ImageFile, files: OpenFiles) -> nbd.NBD:
+def _connect(socket: str, server: Running, image: Image, driver: str) -> nbd.NBD:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         ended = server.ended()
@@ -107,8 +101,8 @@ def _connect(socket: str, server: Running, image: ImageFile, files: OpenFiles) -
             if time.monotonic() > deadline:
                 raise ConvertError(f"qemu-nbd does not serve {image.path}: {error}") from error
         if ended is not None:
-            said = files.explain(server.failure().message)
-            raise DiskError(f"cannot open {image.path} as {image.format}: {said}")
+            said = image.files.explain(server.failure().message)
+            raise DiskError(f"cannot open {image.path} as {driver}: {said}")
         if time.monotonic() > deadline:
             raise DiskError(f"qemu-nbd did not start on {image.path} within {_START_SECONDS:g} seconds")
         time.sleep(_POLL_SECONDS)

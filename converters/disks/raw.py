@@ -66,9 +66,10 @@ def read_fully(descriptor: int, length: int, offset: int) -> bytes:
 class RawDisk:
     """A regular file or block device whose bytes are the disk's."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._descriptor = open_file(path)
+    def __init__(self, path: str, *, follow_links: bool = True, name: str = "") -> None:
+        """``name`` is for messages, where it is another than ``path``."""
+        self._path = name or path
+        self._descriptor = open_file(path, follow_links=follow_links)
         self._size = os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def __enter__(self) -> Self:
@@ -83,6 +84,16 @@ class RawDisk:
     def size(self) -> int:
         """Size in bytes when it was opened."""
         return self._size
+
+    @property
+    def path(self) -> str:
+        """Where it was opened, for messages."""
+        return self._path
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """The whole file."""
+        return (Extent(self, 0, self._size),)
 
     def fileno(self) -> int:
         """The open descriptor, for readers that need no copy through Python."""
@@ -135,6 +146,11 @@ class ExtentDisk:
         """Size in bytes."""
         return self._size
 
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """What it is made of."""
+        return self._extents
+
     def pread(self, length: int, offset: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; shorter only at the end of the disk."""
         end = min(offset + length, self._size)
@@ -155,3 +171,7 @@ class ExtentDisk:
         for extent in self._extents:
             if extent.disk is not None:
                 extent.disk.close()
+
+
+FileDisk = RawDisk | ExtentDisk
+"""Bytes that lie in files as they are: a disk, or an image of one."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from converters.errors import DiskError
 
 SECTOR = 512
-DESCRIPTOR_MAGIC = b"# Disk DescriptorFile"
+_DESCRIPTOR_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*#[ \t]*Disk[ \t]*Descriptor[ \t]*File", re.IGNORECASE)
 DESCRIPTOR_LIMIT = 1 << 20
 """Bytes; a real descriptor has a few hundred."""
 NO_PARENT = 0xFFFFFFFF
@@ -32,6 +32,9 @@ FLAG_NEWLINE_TEST = 1 << 0
 FLAG_COMPRESSED = 1 << 16
 FLAG_MARKERS = 1 << 17
 SPARSE_MAGIC = b"KDMV"
+COWD_MAGIC = b"COWD"
+DIRECTORY_AT_END = (1 << 64) - 1
+"""Place of a grain directory that a footer tells."""
 _NEWLINES = b"\n \r\n"
 _DEFLATE = 1
 
@@ -129,6 +132,11 @@ class Descriptor:
         return (name,) if decoded == name else (decoded, name)
 
 
+def is_descriptor(data: bytes) -> bool:
+    """Whether a file or an area that begins with ``data`` is a descriptor."""
+    return _DESCRIPTOR_START.match(data) is not None
+
+
 def parse_descriptor(data: bytes) -> Descriptor:
     """Read a descriptor.
 
@@ -136,7 +144,7 @@ def parse_descriptor(data: bytes) -> Descriptor:
         DiskError: not a descriptor, or a line that does not say what a descriptor must.
     """
     text = data.partition(b"\0")[0]
-    if not text.lstrip().startswith(DESCRIPTOR_MAGIC):
+    if not is_descriptor(text):
         raise DiskError("not a VMDK descriptor", "give the .vmdk file that names the disk's extents")
     fields: dict[bytes, bytes] = {}
     extents: list[ExtentLine] = []

@@ -17,15 +17,15 @@ from converters.disks.nfc.tables import GrainTables
 from converters.disks.scratch import BLOCK, SparseFile
 from converters.disks.vmdk import (
     DESCRIPTOR_LIMIT,
-    DESCRIPTOR_MAGIC,
+    DIRECTORY_AT_END,
     SECTOR,
     SparseHeader,
+    is_descriptor,
     parse_descriptor,
     parse_header,
 )
 from converters.errors import DiskError, StreamError
 
-DIRECTORY_AT_END = (1 << 64) - 1
 _MARKER = struct.Struct("<QII")
 _GRAIN_HEADER = 12
 _LARGEST_GRAIN = (1 << 20) // SECTOR
@@ -161,7 +161,7 @@ class OptimizedDecoder:
         start = (self._header.descriptor_offset - 1) * SECTOR
         length = min(self._header.descriptor_size * SECTOR, DESCRIPTOR_LIMIT)
         text = area[start : start + length] if start >= 0 else b""
-        if text.startswith(DESCRIPTOR_MAGIC):
+        if is_descriptor(text):
             told = parse_descriptor(text).capacity
             if told != self.capacity:
                 raise StreamError(f"the descriptor says {told} bytes of disk, the header {self.capacity}")

@@ -20,8 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters.disks import Disk, ImageFile, NbdSource, RawFile, detect, open_disk
+from converters.disks import ImageFile, NbdSource, RawFile, detect, open_disk
 from converters.errors import DiskError, UnsupportedError
+
+from .images import content, make, opened
 
 FORMATS = (
     ("vmdk", "monolithicSparse"),
@@ -36,24 +38,6 @@ FORMATS = (
     ("vhdx", ""),
     ("parallels", ""),
 )
-
-
-def make(format: str, subformat: str, source: Path, target: Path) -> Path:
-    options = ["-o", f"subformat={subformat}"] if subformat else []
-    if format == "vpc":
-        options = ["-o", "force_size=on"]  # else QEMU rounds the size up to a geometry
-    subprocess.run(["qemu-img", "convert", "-O", format, *options, str(source), str(target)], check=True)
-    return target
-
-
-def content(disk: Disk) -> bytes:
-    pieces = [disk.pread(1_000_003, offset) for offset in range(0, disk.size, 1_000_003)]
-    return b"".join(pieces)
-
-
-def opened(path: Path) -> bytes:
-    with closing(open_disk(detect(str(path)))) as disk:
-        return content(disk)
 
 
 @pytest.mark.parametrize(("format", "subformat"), FORMATS, ids=[f"{a}-{b}".strip("-") for a, b in FORMATS])
@@ -121,9 +105,12 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         open_disk(NbdSource(f"nbd+unix:///?socket={tmp_path}/none"))
 
 
-@pytest.mark.parametrize("source", [ImageFile("disk.qcow2", "qcow2"), NbdSource("nbd://localhost")])
-def test_a_machine_without_libnbd(monkeypatch: pytest.MonkeyPatch, source: ImageFile | NbdSource) -> None:
+@pytest.mark.parametrize("kind", ["image", "server"])
+def test_a_machine_without_libnbd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str) -> None:
     """The orchestrator's, for example: it reads no disk."""
+    image = tmp_path / "disk.vdi"
+    image.write_bytes(bytes(1024))
+    source = ImageFile(str(image), "vdi") if kind == "image" else NbdSource("nbd://localhost")
     for module in ("converters.disks.nbd", "converters.disks.qemu"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "nbd", None)
@@ -276,13 +263,17 @@ def test_a_backing_file_of_unknown_format_is_refused(folder: Path, raw_image: Pa
     assert base.exists()
 
 
-def test_data_in_another_file_is_refused(folder: Path, secret: Path) -> None:
+@pytest.mark.parametrize("inside", [True, False])
+def test_data_in_another_file(folder: Path, secret: Path, raw_image: Path, inside: bool) -> None:
     path = folder / "disk.qcow2"
-    data = folder / "data"
-    options = f"data_file={data},data_file_raw=on"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, str(path), "1M"], check=True)
-    with pytest.raises(DiskError, match="another file"):
-        open_disk(detect(str(path)))
+    options = f"data_file={'data' if inside else secret}"
+    command = ["qemu-img", "convert", "-O", "qcow2", "-o", options, str(raw_image), path.name]
+    subprocess.run(command, check=True, cwd=folder)
+    if inside:
+        assert opened(path) == raw_image.read_bytes()
+    else:
+        with pytest.raises(DiskError, match="not a file of the folder"):
+            open_disk(detect(str(path)))
 
 
 def test_a_chain_of_snapshots(raw_image: Path, tmp_path: Path) -> None:
