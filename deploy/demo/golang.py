@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import converters.init
 from converters import process
 from deploy.demo import cache
 
@@ -14,8 +15,16 @@ MODULE = Path(__file__).parent / "simulator"
 _BUILD_SECONDS = 900.0
 
 
-def program(package: str, name: str) -> Path:
-    """The executable ``name`` built from ``package`` (``.``, ``./govc``) of the module in ``simulator/``.
+INIT = Path(converters.init.__file__).parent / "program"
+
+
+def init() -> Path:
+    """The static init of the images, for this machine's processor; see ``program``."""
+    return program(".", "init", INIT)
+
+
+def program(package: str, name: str, module: Path = MODULE) -> Path:
+    """The executable ``name`` built from ``package`` (``.``, ``./govc``) of a Go module.
 
     Raises:
         ProcessError: no Go toolchain, or the source does not build.
@@ -25,9 +34,9 @@ def program(package: str, name: str) -> Path:
 
     def build(folder: Path) -> None:
         command = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(folder / name), package]
-        process.run(command, env=_environment(), cwd=str(MODULE), timeout=_BUILD_SECONDS)
+        process.run(command, env=_environment(), cwd=str(module), timeout=_BUILD_SECONDS)
 
-    return cache.cached(f"go-{name}", cache.digest(version, package, MODULE), build) / name
+    return cache.cached(f"go-{name}", cache.digest(version, package, module), build) / name
 
 
 def toolchain() -> str:

@@ -1,0 +1,3 @@
+module orchestrate/init
+
+go 1.22

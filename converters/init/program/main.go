@@ -1,0 +1,52 @@
+// Command init runs one service of a converted machine as the first process of its container.
+//
+//	init SPECIFICATION      run the service that the file describes (see spec.go)
+//	init --version          print the version of the specification it understands
+//
+// It does what systemd did around the service and an OCI configuration cannot say: makes /run, opens sockets,
+// answers /dev/log, runs the commands before and after, drops to the service's user, follows a daemon that
+// forks, reaps, and turns a request to stop into the service's own way of stopping. Its exit status is the
+// main process's; 78 (EX_CONFIG) for a specification that it does not understand.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+)
+
+const (
+	exitUsage  = 64
+	exitConfig = 78
+)
+
+// The second stage changes the credentials of the one thread that calls exec, so main must stay on its thread.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "--version":
+		fmt.Println(specVersion)
+	case len(os.Args) == 3 && os.Args[1] == becomeOption:
+		become(os.Args[2])
+	case len(os.Args) == 2:
+		os.Exit(run(os.Args[1]))
+	default:
+		say("usage: init SPECIFICATION")
+		os.Exit(exitUsage)
+	}
+}
+
+func run(path string) int {
+	spec, err := load(path)
+	if err != nil {
+		say("%v", err)
+		return exitConfig
+	}
+	return newSupervisor(spec).run()
+}
+
+// say tells one thing on standard error, where a container's log is.
+func say(format string, values ...any) {
+	fmt.Fprintf(os.Stderr, "init: "+format+"\n", values...)
+}
