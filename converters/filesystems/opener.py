@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.disks import Disk, DiskSource, ImageFile, RawFile, open_disk
-from converters.disks.mapped import MappedDisk, Segment
 from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
@@ -24,9 +23,8 @@ from converters.filesystems.walked import WalkedFilesystem
 from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
+from converters.volumes.assembly import assemble
 from converters.volumes.base import Volume
-from converters.volumes.lvm import logical_volumes
-from converters.volumes.probe import probe
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class VolumeOpener:
         self._allowed = frozenset(allowed)
         self._opened: dict[tuple[Place, str], Opened] = {}
         self.needs_appliance = False
-        """Whether there are logical volumes that only libguestfs sees."""
+        """Whether there are volumes that only libguestfs sees."""
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
             self.appliance = Appliance(self._sources, scratch)
@@ -69,21 +67,12 @@ class VolumeOpener:
             self._stack = stack.pop_all()
 
     def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
-        """The logical volumes on ``volumes``; one in several pieces becomes a disk of its own."""
-        assembled = logical_volumes(self.disks, volumes)
-        self._notes += [f"LVM: {note}." for note in assembled.notes]
-        self.needs_appliance = not assembled.is_complete
-        found = []
-        for logical in assembled.volumes:
-            disk, start = len(self.disks), 0
-            match logical.segments:
-                case [Segment(stripes=(stripe,))]:
-                    disk, start = stripe.disk, stripe.offset
-                case segments:
-                    self.disks = (*self.disks, MappedDisk(self.disks, segments))
-            content = probe(self.disks[disk], start, logical.size)
-            found.append(Volume(disk, start, logical.size, 0, content, name=logical.name))
-        return tuple(found)
+        """What ``volumes`` make up (``converters.volumes.assembly``)."""
+        assembled = assemble(self.disks, volumes)
+        self.disks = assembled.disks
+        self._notes += assembled.notes
+        self.needs_appliance = bool(assembled.left)
+        return assembled.volumes
 
     @property
     def uses_appliance(self) -> bool:

@@ -36,8 +36,10 @@ class PhysicalVolume:
     uuid: str
     """Without dashes."""
     volume: Volume
-    metadata: str
-    """Text on the whole group; empty when this volume keeps none."""
+    metadata: tuple[str, ...]
+    """Texts on the whole group, one for each area that holds one: none, one or two."""
+    damages: tuple[str, ...] = ()
+    """What is wrong with areas beside those."""
 
 
 def read(disk: Disk, volume: Volume) -> PhysicalVolume:
@@ -69,8 +71,14 @@ def _parse(disk: Disk, volume: Volume, header: bytes) -> PhysicalVolume:
             if not offset:
                 break
             areas.append((offset, size))
-    texts = [_text(disk, volume, offset, size) for offset, size in lists[1]]
-    return PhysicalVolume(uuid.decode("ascii", "replace"), volume, next((text for text in texts if text), ""))
+    texts, damages = [], []
+    for offset, size in lists[1]:
+        try:
+            texts.append(_text(disk, volume, offset, size))
+        except DiskError as error:
+            damages.append(error.message)
+    found = tuple(text for text in texts if text)
+    return PhysicalVolume(uuid.decode("ascii", "replace"), volume, found, tuple(damages))
 
 
 def _text(disk: Disk, volume: Volume, offset: int, size: int) -> str:
