@@ -32,6 +32,8 @@ def require(engine: Engine, scratch: Path) -> None:
     match engine:
         case Engine.EXT2FS | Engine.XFS:
             library.load()  # of which XFS takes the checksum
+        case Engine.BTRFS:
+            pass  # all that it needs are Python packages, without which this module is not imported
         case Engine.UML:
             _boot(scratch)
         case Engine.GUESTFS:

@@ -18,12 +18,20 @@ class Engine(StrEnum):
     """ext2, ext3 and ext4 in process."""
     XFS = "xfs"
     """XFS in process."""
+    BTRFS = "btrfs"
+    """btrfs in process, its log replayed in memory."""
     UML = "uml"
     """In process, over what user-mode Linux recovered."""
     GUESTFS = "guestfs"
 
 
-IN_PROCESS = {"ext2": Engine.EXT2FS, "ext3": Engine.EXT2FS, "ext4": Engine.EXT2FS, "xfs": Engine.XFS}
+IN_PROCESS = {
+    "ext2": Engine.EXT2FS,
+    "ext3": Engine.EXT2FS,
+    "ext4": Engine.EXT2FS,
+    "xfs": Engine.XFS,
+    "btrfs": Engine.BTRFS,
+}
 """File systems read in process, in blkid(8)'s words, and the engine that reads each."""
 
 

@@ -105,7 +105,11 @@ class Appliance:
             folder = f"/volume{len(self._mounts)}"
             handle = self._launched()
             handle.mkmountpoint(folder)
-            self._mount(handle, device, ",".join(filter(None, ("ro", options))), folder)
+            try:
+                self._mount(handle, device, ",".join(filter(None, ("ro", options))), folder)
+            except FilesystemError:
+                handle.rmmountpoint(folder)  # which the next mount has the name of
+                raise
             self._mounts[key] = folder.encode()
         return self._mounts[key]
 

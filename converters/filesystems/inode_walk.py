@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import Entry, Kind
@@ -19,7 +19,6 @@ _LARGEST_LISTED = 4 << 20
 """Bytes of a directory beyond which each look goes through it anew instead."""
 _LONGEST_PATH = 65536
 """Bytes. Only a made-up tree goes deeper, and each of its paths would be kept and copied."""
-_NUMBER = 8
 
 
 class Node(Protocol):
@@ -66,6 +65,9 @@ N = TypeVar("N", bound=Node)
 
 class InodeFilesystem(ABC, Generic[N]):
     """The ``walk`` and ``lookup`` of a ``Filesystem``, over what a format's own reader gives."""
+
+    _number_bytes: ClassVar[int] = 8
+    """Bytes of the largest number of an inode."""
 
     def __init__(self, root: int) -> None:
         """``root`` is the number of the root directory's inode."""
@@ -159,15 +161,15 @@ class InodeFilesystem(ABC, Generic[N]):
             raise FilesystemError(f"a path is longer than {_LONGEST_PATH} bytes")
         # One bytes object a name keeps a directory of a million names at 80 MiB. A name holds no NUL, so the
         # number behind one changes nothing in the order.
+        length = self._number_bytes
         packed = sorted(
-            name + b"\0" + number.to_bytes(_NUMBER, "little")
+            name + b"\0" + number.to_bytes(length, "little")
             for name, number in self._names(self._inode(entry.inode))
         )
         names = iter(packed)
         previous = b""
         while batch := [
-            (item[: -_NUMBER - 1], int.from_bytes(item[-_NUMBER:], "little"))
-            for item in islice(names, _BATCH)
+            (item[: -length - 1], int.from_bytes(item[-length:], "little")) for item in islice(names, _BATCH)
         ]:
             found = {number: self._inode(number) for number in sorted(number for _, number in batch)}
             for name, number in batch:

@@ -14,6 +14,8 @@ from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
 from converters.filesystems.base import Filesystem
+from converters.filesystems.btrfs import BtrfsFilesystem, Storage
+from converters.filesystems.btrfs.members import Members
 from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, next_engine
 from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
@@ -38,7 +40,7 @@ class Opened:
 
     filesystem: Filesystem
     engine: str
-    """``ext2fs``, ``xfs``, ``guestfs``; after ``uml+`` what read a recovered one."""
+    """``ext2fs``, ``xfs``, ``btrfs``, ``guestfs``; after ``uml+`` what read a recovered one."""
     recovered: bool
     """Whether its journal was replayed."""
 
@@ -60,8 +62,10 @@ class VolumeOpener:
         self._opened: dict[tuple[Place, str], Opened] = {}
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
+        self._storages: dict[Volume, Storage] = {}
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
+            self._members = Members(self.disks, ())
             self.appliance = Appliance(self._sources, scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
@@ -72,7 +76,27 @@ class VolumeOpener:
         self.disks = assembled.disks
         self._notes += assembled.notes
         self.needs_appliance = bool(assembled.left)
+        self._members = Members(self.disks, (*volumes, *assembled.volumes))
         return assembled.volumes
+
+    def distinct(self, volumes: Sequence[Volume]) -> list[Volume]:
+        """``volumes``, but of a btrfs on several devices only one."""
+        return self._members.distinct(volumes)
+
+    def peek(self, place: Place, options: str) -> Filesystem | None:
+        """What a mount of a btrfs with these options shows, not seen whole yet: to look at a few paths in it.
+
+        None where it is not read in process. Raises as ``open``.
+        """
+        if not isinstance(place, Volume) or IN_PROCESS.get(place.content.type) is not Engine.BTRFS:
+            return None
+        if Engine.BTRFS not in self._allowed:
+            return None
+        try:
+            storage = self._storage(place)
+        except (FilesystemError, UnsupportedError):
+            return None
+        return BtrfsFilesystem(storage, options)
 
     @property
     def uses_appliance(self) -> bool:
@@ -129,7 +153,7 @@ class VolumeOpener:
         type = place.content.type
         if isinstance(place, ApplianceDevice):
             return Need(type, on_disk=False), {}
-        if type not in IN_PROCESS:
+        if type not in IN_PROCESS or IN_PROCESS[type] is Engine.BTRFS:
             return Need(type), {}
         try:
             with _in_process(self.disks[place.disk], place) as filesystem:
@@ -143,12 +167,16 @@ class VolumeOpener:
         match engine, place:
             case ((Engine.EXT2FS | Engine.XFS), Volume()):
                 return Opened(self._read(self.disks[place.disk], place), str(engine), recovered=False)
+            case Engine.BTRFS, Volume():
+                filesystem = WalkedFilesystem(BtrfsFilesystem(self._storage(place), options))
+                self._stack.callback(filesystem.close)
+                return Opened(filesystem, str(engine), recovered=False)
             case Engine.UML, Volume():
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
                 return Opened(self._read(self._recover(place), place), reader, recovered=True)
             case _:
-                filesystem = GuestfsFilesystem(self.appliance, self._device(place), options)
-                return Opened(filesystem, "guestfs", recovered=need.dirty)
+                appliances = GuestfsFilesystem(self.appliance, self._device(place), options)
+                return Opened(appliances, "guestfs", recovered=need.dirty)
 
     def _device(self, place: Place) -> str:
         """What libguestfs calls a place."""
@@ -165,6 +193,15 @@ class VolumeOpener:
         if filesystem.needs_recovery:
             raise RecoveryError("the journal still asks to be replayed")
         return WalkedFilesystem(filesystem)
+
+    def _storage(self, volume: Volume) -> Storage:
+        """The btrfs whose subvolumes are mounted from here, opened once."""
+        if volume not in self._storages:
+            storage = Storage(self._members.part(volume), self._members.beside(volume))
+            self._stack.callback(storage.close)
+            self._storages[volume] = storage
+            self._notes += [f"{describe(volume)}: {note}" for note in storage.notes]
+        return self._storages[volume]
 
     def _recover(self, volume: Volume) -> Disk:
         """The volume's disk after the journal's replay."""

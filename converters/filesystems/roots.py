@@ -93,7 +93,8 @@ class _Search:
 
     def groups(self) -> Iterator[list[Place]]:
         """Where a root can be: first what is read in process, last what takes an appliance to find."""
-        yield [volume for volume in self._volumes if volume.content.type in IN_PROCESS]
+        in_process = [volume for volume in self._volumes if volume.content.type in IN_PROCESS]
+        yield [*self._opener.distinct(in_process)]
         yield [volume for volume in self._volumes if volume.content.type in {*LINUX} - {*IN_PROCESS}]
         kinds = {volume.content.type for volume in self._volumes}
         if self._opener.uses_appliance and not kinds.isdisjoint((*ASSEMBLED, "btrfs")):

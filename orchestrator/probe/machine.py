@@ -31,8 +31,9 @@ _CGROUP_LIMITS = (
 _LOST_WITHOUT = {
     Engine.EXT2FS: "ext2, ext3 and ext4 are then read by libguestfs, many times slower",
     Engine.XFS: "XFS is then read by libguestfs, many times slower",
+    Engine.BTRFS: "btrfs is then read by libguestfs, many times slower",
     Engine.UML: "file systems that are not clean are then read by libguestfs, many times slower",
-    Engine.GUESTFS: "what only libguestfs reads (btrfs, thin volumes and others) fails then",
+    Engine.GUESTFS: "what only libguestfs reads (thin volumes and others) fails then",
 }
 
 

@@ -19,8 +19,9 @@ def test_clean_ext_is_read_in_process(type: str) -> None:
     assert _chosen(Need(type)) == (Engine.EXT2FS, [])
 
 
-def test_clean_xfs_is_read_in_process() -> None:
-    assert _chosen(Need("xfs")) == (Engine.XFS, [])
+@pytest.mark.parametrize(("type", "engine"), [("xfs", Engine.XFS), ("btrfs", Engine.BTRFS)])
+def test_others_are_read_in_process(type: str, engine: Engine) -> None:
+    assert _chosen(Need(type)) == (engine, [])
 
 
 @pytest.mark.parametrize("type", ["ext4", "xfs"])
@@ -31,8 +32,8 @@ def test_dirty_file_system_is_recovered_first(type: str) -> None:
 @pytest.mark.parametrize(
     ("need", "reason"),
     [
-        (Need("btrfs"), "ext2fs: ext2, ext3, ext4, xfs are read in process, not btrfs"),
-        (Need(""), "ext2fs: ext2, ext3, ext4, xfs are read in process, not unknown content"),
+        (Need("jfs"), "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs"),
+        (Need(""), "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not unknown content"),
         (Need("ext4", on_disk=False), "ext2fs: only libguestfs sees it"),
     ],
 )
@@ -74,5 +75,5 @@ def test_dirty_file_system_is_never_read_as_it_lies() -> None:
 def test_nothing_left() -> None:
     assert _chosen(Need("jfs"), guestfs="does not mount") == (
         None,
-        ["ext2fs: ext2, ext3, ext4, xfs are read in process, not jfs", "guestfs: does not mount"],
+        ["ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs", "guestfs: does not mount"],
     )
