@@ -21,7 +21,7 @@ from orchestrator.fleet.view import (
 )
 from orchestrator.job import Published
 from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
-from orchestrator.vsphere.values import Lease, Placement, SnapshotRef
+from orchestrator.vsphere.values import Lease, Placement, Removal, SnapshotRef
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,8 @@ class Board:
                 self._ledger_of_run.snapshot_made(job, value)
                 if value.note:
                     tracker.noted(value.note)
+            case Removal(note=str(note)) if note:
+                tracker.noted(note)
             case Lease():
                 absent = {disk.key for disk in self._planned[job].left_out}
                 tracker.leased(sum(disk.file_size for disk in value.disks if disk.device not in absent))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from orchestrator.vsphere.backups import LEFTOVER_SECONDS
 from orchestrator.vsphere.values import DiskDevice, VirtualMachine
 
+_UNTOLD = "vCenter does not tell this account whether its disks need consolidation"
 _GIB = 1 << 30
 _HOURS = round(LEFTOVER_SECONDS / 3600)
 
@@ -30,6 +31,7 @@ def remarks(vm: VirtualMachine, absent: Sequence[DiskDevice]) -> tuple[str, ...]
             if len(disk.parents) > len(vm.snapshots)
         ),
         *_backup(vm),
+        *((_UNTOLD,) if vm.consolidation_needed is None else ()),
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from orchestrator.vsphere.marker import Marker
@@ -78,12 +78,21 @@ class VCenterApi(Protocol):
         ...
 
     def withdraw_snapshot(
-        self, vm: str, marker: Marker, certain: bool = True, patience: float = math.inf
+        self,
+        vm: str,
+        marker: Marker,
+        certain: bool = True,
+        patience: float = math.inf,
+        *,
+        was_made: bool = False,
+        found: Callable[[str], None] = lambda moref: None,
     ) -> Removal:
         """Remove the job's snapshot where ``create_snapshot`` failed, once nothing is at work that makes it.
 
         ``certain`` tells that vCenter has answered: else a snapshot that nobody knows of is waited for, too.
-        ``patience`` and ``RemovalError`` as in ``remove_snapshot``.
+        ``patience`` and ``RemovalError`` as in ``remove_snapshot``. ``found`` is called with the moref of the
+        snapshot before it is removed. Only where there is one, or ``was_made`` tells that there was, are the
+        VM's disks consolidated.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from orchestrator.vsphere import check, inventory, making, privileges, removal
@@ -105,11 +105,20 @@ class VCenter:
         return removal.remove(self._session, snapshot, patience=patience)
 
     def withdraw_snapshot(
-        self, vm: str, marker: Marker, certain: bool = True, patience: float = math.inf
+        self,
+        vm: str,
+        marker: Marker,
+        certain: bool = True,
+        patience: float = math.inf,
+        *,
+        was_made: bool = False,
+        found: Callable[[str], None] = lambda moref: None,
     ) -> Removal:
         """Remove what a snapshot's making has left."""
         settle = 0.0 if certain else making.APPEAR_SECONDS
-        return removal.withdraw(self._session, vm, marker, settle=settle, patience=patience)
+        return removal.withdraw(
+            self._session, vm, marker, settle=settle, patience=patience, was_made=was_made, found=found
+        )
 
     def own_snapshots(self, datacenter: str | None = None) -> tuple[SnapshotRef, ...]:
         """Every snapshot with a marker of this product."""

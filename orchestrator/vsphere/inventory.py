@@ -25,6 +25,7 @@ from orchestrator.vsphere.values import (
     Whereabouts,
 )
 
+_NEEDED = "runtime.consolidationNeeded"
 TREE = {
     vim.Folder: ("name", "parent"),
     vim.Datacenter: ("name", "parent"),
@@ -44,7 +45,7 @@ VM = {
         "runtime.powerState",
         "runtime.connectionState",
         "runtime.host",
-        "runtime.consolidationNeeded",
+        _NEEDED,
         "runtime.faultToleranceState",
         "config.template",
         "config.instanceUuid",
@@ -216,7 +217,7 @@ class Surroundings:
             used_bytes=get("summary.storage.committed", 0),
             snapshots=tuple(node.name for node in tree_nodes(get("snapshot"))),
             backup=holders.backup(get("snapshot")),
-            consolidation_needed=bool(get("runtime.consolidationNeeded")),
+            consolidation_needed=None if _NEEDED in row.withheld else bool(get(_NEEDED)),
             fault_tolerance=get("runtime.faultToleranceState") not in NO_FT,
             managed_by=managed_by.extensionKey if managed_by else "",
             annotation=get("config.annotation", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +82,11 @@ def make(order: Order, quiesced: bool) -> Any:
 
 
 def late(order: Order) -> Any:
-    """The job's snapshot if it appears although nobody answered for it, else None."""
-    return appearing(order.session, order.vm, order.marker, APPEAR_SECONDS)
+    """The job's snapshot if it appears although nobody answered for it, else None.
+
+    Raises ``TaskSlowError`` when a task that may make it takes longer than making one may.
+    """
+    return appearing(order.session, order.vm, order.marker, APPEAR_SECONDS, order.limits.making_seconds)
 
 
 def present(order: Order) -> Any:
@@ -92,13 +96,21 @@ def present(order: Order) -> Any:
     return None if node is None else node.snapshot
 
 
-def appearing(session: Session, vm: str, marker: Marker, seconds: float) -> Any:
-    """The job's snapshot, once no task that may make it is at work and ``seconds`` have passed; else None."""
+def appearing(session: Session, vm: str, marker: Marker, seconds: float, patience: float = math.inf) -> Any:
+    """The job's snapshot, once no task that may make it is at work and ``seconds`` have passed; else None.
+
+    Raises ``TaskSlowError`` when one is at work still after ``patience`` seconds.
+    """
     target = session.managed(vim.VirtualMachine, vm)
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
+    deadline = begun + seconds
     while True:
         for task in tasks.at_work(session, target, tasks.CREATION):
-            _outlast(session, task)
+            left = max(0.0, begun + patience - time.monotonic())
+            if not tasks.outlast(session, task, left):
+                raise tasks.TaskSlowError(
+                    f"the vSphere task {task._moId}, which makes a snapshot of {vm}, is at work still"
+                )
         row = one(session, target, ("snapshot",))
         node = snapshot_tree.of_job(row.get("snapshot") if row else None, marker)
         if node is not None:
@@ -138,10 +150,3 @@ def _cancelled(order: Order, task: Any, quiesced: bool) -> Any:
             raise SlowGuestError(f"the guest took more than {minutes:.0f} minutes") from fault
         message = f"snapshot of {order.name}: it was not made within {minutes:.0f} minutes, and was cancelled"
         raise SlowSnapshotError(message, "see how busy its ESXi host and datastores are") from fault
-
-
-def _outlast(session: Session, task: Any) -> None:
-    try:
-        tasks.wait(session, task)
-    except (vmodl.MethodFault, tasks.TaskLostError) as ended:
-        log.info("the vSphere task %s ended: %s", task._moId, describe(ended))

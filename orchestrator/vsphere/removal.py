@@ -36,6 +36,11 @@ _LATE_SECONDS = 10.0
 _LATE_PAUSE = 0.1
 """Seconds before it is looked for first; doubles each time."""
 _CONNECTION = "runtime.connectionState"
+_NEEDED = "runtime.consolidationNeeded"
+_UNTOLD = (
+    "vCenter does not tell this account whether the VM's disks need consolidation: "
+    "look under Snapshots in the vSphere client"
+)
 _owed: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
 """VMs, by moref, that had a snapshot of ours, and whose disks were not found merged since; of no others are
 disks consolidated. It outlives a call: once the snapshot is gone, a call that is made again sees none."""
@@ -77,17 +82,27 @@ def withdraw(
     pace: float = PACE,
     settle: float = making.APPEAR_SECONDS,
     patience: float = math.inf,
+    *,
+    was_made: bool = False,
+    found: Callable[[str], None] = lambda moref: None,
 ) -> Removal:
     """Remove the job's snapshot where its making has failed, or was never heard of again.
 
-    Disks of a VM that never had it are not consolidated.
+    Disks of a VM that never had it are not consolidated; it had, if ``was_made``. ``found`` is called with
+    the snapshot's moref before it is removed.
     Waits for a task that may still make it, and then, where nobody knows of one, ``settle`` seconds for it
     to appear. ``patience`` and ``RemovalError`` as in ``remove``.
     """
+
+    def look() -> Any:
+        return making.appearing(session, vm, marker, settle, patience)
+
     with _told(session, vm, marker, "is looked for in vain"):
-        made = _patiently(session, lambda: making.appearing(session, vm, marker, settle), pace, patience)
-    if made is not None:
+        made = _patiently(session, look, pace, patience)
+    if was_made or made is not None:
         _owing(session).add(vm)
+    if made is not None:
+        found(made._moId)
     return _remove(session, vm, marker, pace, patience)
 
 
@@ -98,7 +113,7 @@ def _remove(session: Session, vm: str, marker: Marker, pace: float, patience: fl
     with _told(session, vm, marker, "is removed, and the VM's disks still need consolidation"):
         mended = _patiently(session, lambda: _consolidate_once(session, vm, patience), pace, patience)
     _owing(session).discard(vm)
-    return Removal(gone, mended, time.monotonic() - begun)
+    return Removal(gone, mended is True, time.monotonic() - begun, "" if mended is not None else _UNTOLD)
 
 
 def _owing(session: Session) -> set[str]:
@@ -131,14 +146,14 @@ def _remove_once(session: Session, vm: str, marker: Marker, patience: float) -> 
             )
         # vCenter takes a snapshot off the tree first, and merges its files then.
         for task in tasks.at_work(session, target, tasks.REMOVAL):
-            _outlast(session, task, patience)
+            tasks.outlast(session, task)
         return True
     _owing(session).add(vm)
     while node is not None:  # twice, where a host made one that it had said to have failed with
         try:
             tasks.wait(session, node.snapshot.RemoveSnapshot_Task(False, True))
         except vim.fault.TaskInProgress as fault:
-            _outlast(session, fault.task, patience)
+            tasks.outlast(session, fault.task, patience)
             raise
         except vmodl.MethodFault:
             # The snapshot can be gone and its disks left to consolidate, which comes next.
@@ -166,26 +181,26 @@ def _next(session: Session, target: Any, marker: Marker, removed: str) -> Any:
         waited, pause = waited + pause, pause * 2
 
 
-def _consolidate_once(session: Session, vm: str, patience: float) -> bool:
-    """Consolidate the VM's disks if it had a snapshot of ours and they need it; whether they did."""
+def _consolidate_once(session: Session, vm: str, patience: float) -> bool | None:
+    """Consolidate the VM's disks if it had a snapshot of ours and they need it; whether they did.
+
+    None: vCenter does not tell.
+    """
     if vm not in _owing(session):
         return False
     target = session.managed(vim.VirtualMachine, vm)
-    row = one(session, target, ("runtime.consolidationNeeded",))
-    if row is None or not row.get("runtime.consolidationNeeded"):
+    row = one(session, target, (_NEEDED,))
+    if row is not None and (fault := row.withheld.get(_NEEDED)):
+        log.warning("of %s, after its snapshot's removal: %s: %s", vm, _UNTOLD, describe(fault))
+        return None
+    if row is None or not row.get(_NEEDED):
         return False
     try:
         tasks.wait(session, target.ConsolidateVMDisks_Task())
     except vim.fault.TaskInProgress as fault:
-        _outlast(session, fault.task, patience)
+        tasks.outlast(session, fault.task, patience)
         raise
     return True
-
-
-def _outlast(session: Session, task: Any, patience: float) -> None:
-    """Wait for a task that holds the VM, however it ends: each try meanwhile is a failed task at vCenter."""
-    with contextlib.suppress(vmodl.MethodFault, tasks.TaskLostError, tasks.TaskSlowError):
-        tasks.wait(session, task, patience)
 
 
 def _tree(session: Session, target: Any, marker: Marker) -> Any:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from orchestrator.errors import ConnectError, VCenterBusyError
+from orchestrator.vsphere.faults import describe
 from orchestrator.vsphere.properties import Row, of, one
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.stub import UnreachableError
@@ -78,6 +79,21 @@ def wait(session: Session, task: Any, limit: float = math.inf, away: float = AWA
             raise TaskSlowError(f"the vSphere task {task._moId} is still at work after {waited:.0f} seconds")
         pause = min(pause * _GROWTH, max(_SHORT_PAUSE, waited * _SHARE), _LONGEST_PAUSE)
         session.pause(min(pause, limit - waited))
+
+
+def outlast(session: Session, task: Any, patience: float = math.inf) -> bool:
+    """Wait for a task that holds a VM, however it ends; False when it is at work after ``patience`` seconds.
+
+    Each try meanwhile would be a failed task at vCenter.
+    """
+    try:
+        wait(session, task, patience)
+    except TaskSlowError as slow:
+        log.info("%s", slow.message)
+        return False
+    except (vmodl.MethodFault, TaskLostError) as ended:
+        log.info("the vSphere task %s ended: %s", task._moId, describe(ended))
+    return True
 
 
 def at_work(session: Session, vm: Any, kinds: Collection[str]) -> list[Any]:

@@ -118,7 +118,8 @@ class VirtualMachine:
     """Committed storage (``summary.storage.committed``)."""
     snapshots: tuple[str, ...] = ()
     """Names of the snapshots the VM has, root first."""
-    consolidation_needed: bool = False
+    consolidation_needed: bool | None = False
+    """None: vCenter does not tell this account."""
     fault_tolerance: bool = False
     managed_by: str = ""
     """Extension key of the solution that owns the VM (``config.managedBy``)."""
@@ -249,6 +250,8 @@ class Removal:
     consolidated: bool = False
     """The VM's disks needed consolidation afterwards, and got it."""
     seconds: float = 0.0
+    note: str = ""
+    """What a person should know of it; empty when all is well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pyVmomi import vim
 
 from orchestrator.cli.run import run_config
 from orchestrator.fleet.assess import assess
@@ -12,6 +13,8 @@ from orchestrator.fleet.plan import PlannedVm, candidate, plan_vm
 from orchestrator.fleet.remarks import left_out, remarks
 from orchestrator.settings import Settings
 from orchestrator.vsphere.backups import BackupSnapshot
+from orchestrator.vsphere.inventory import Surroundings
+from orchestrator.vsphere.properties import Row
 from orchestrator.vsphere.values import VirtualMachine
 from tests.orchestrator.fleet.vms import DISK, make_vm
 
@@ -53,6 +56,17 @@ def test_a_linked_clone_is_told_from_a_vm_with_snapshots() -> None:
     assert planned(clone).converts
     assert remarks(replace(clone, snapshots=("a", "b")), ()) == ()
     assert len(remarks(replace(clone, snapshots=("a",)), ())) == 1
+
+
+def test_consolidation_that_vcenter_keeps_to_itself_is_told() -> None:
+    row = Row(
+        vim.VirtualMachine, "vm-7", {"name": "web"}, {"runtime.consolidationNeeded": vim.fault.NoPermission()}
+    )
+    found = Surroundings({}, "DC0", []).vm(row)
+    assert found.consolidation_needed is None
+    (said,) = remarks(found, ())
+    assert "does not tell this account" in said
+    assert remarks(make_vm(), ()) == ()
 
 
 def test_a_backup_is_told_beforehand() -> None:

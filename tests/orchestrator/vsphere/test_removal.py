@@ -34,14 +34,16 @@ def taken(session: Session, moref: Moref, marker: Marker) -> Iterator[SnapshotRe
 class Withholding(answers.PageStub):
     """As vCenter answers an account whose role on the VM was revoked."""
 
+    withheld = "snapshot"
+
     def InvokeMethod(self, mo: Any, info: Any, args: Any) -> answers.Page:
         page = super().InvokeMethod(mo, info, args)
-        return replace(page, objects=tuple(map(self._without_snapshots, page.objects)))
+        return replace(page, objects=tuple(map(self._without, page.objects)))
 
-    def _without_snapshots(self, found: answers.Found) -> answers.Found:
-        values = {path: value for path, value in found.values.items() if path != "snapshot"}
+    def _without(self, found: answers.Found) -> answers.Found:
+        values = {path: value for path, value in found.values.items() if path != self.withheld}
         missing = vmodl.query.PropertyCollector.MissingProperty(
-            path="snapshot", fault=vim.fault.NoPermission(privilegeId="System.Read")
+            path=self.withheld, fault=vim.fault.NoPermission(privilegeId="System.Read")
         )
         return replace(found, values=values, missing=[missing])
 
@@ -306,3 +308,56 @@ def test_disks_that_a_withdrawal_left_are_consolidated_by_the_next(
     simulator.set_consolidation_needed("web/1")
     assert not removal.withdraw(session, taken.vm, marker, FAST, settle=0).consolidated
     simulator.set_consolidation_needed("web/1", False)
+
+
+class Reserved(Withholding):
+    """As vCenter answers an account that may not read how the VM runs."""
+
+    withheld = "runtime.consolidationNeeded"
+
+
+def test_consolidation_that_vcenter_keeps_to_itself_is_told(
+    session: Session, taken: SnapshotRef, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(properties, "PageStub", Reserved)
+        done = removal.remove(session, taken, FAST)
+    assert (done.consolidated, "whether the VM's disks need consolidation" in done.note) == (False, True)
+    assert names(simulator, "web/1") == ["before upgrade"]
+    assert removal.remove(session, taken, FAST).note == ""
+
+
+def test_a_task_that_makes_it_is_waited_for_no_longer_than_patience_allows(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    simulator.occupy("pinned", "createSnapshot", seconds=3)
+    begun = time.monotonic()
+    with pytest.raises(RemovalError, match=r"is looked for in vain.*is at work still") as caught:
+        removal.withdraw(session, moref("pinned"), marker, FAST, settle=0, patience=0.2)
+    assert time.monotonic() - begun < 2
+    assert caught.value.retryable
+
+
+def test_what_a_withdrawal_finds_is_told_before_it_is_removed(
+    session: Session, taken: SnapshotRef, marker: Marker, simulator: Simulator
+) -> None:
+    there: list[tuple[str, list[str]]] = []
+    removal.withdraw(
+        session,
+        taken.vm,
+        marker,
+        FAST,
+        settle=0,
+        found=lambda moref: there.append((moref, names(simulator, "web/1"))),
+    )
+    assert there == [(taken.moref, ["before upgrade", taken.name])]
+
+
+def test_disks_that_a_process_left_unmerged_when_it_died_are_consolidated_by_another(
+    session: Session, moref: Moref, marker: Marker, simulator: Simulator
+) -> None:
+    """Its snapshot is off the tree: only a ledger knows that there was one."""
+    simulator.set_consolidation_needed("pinned")
+    assert not removal.withdraw(session, moref("pinned"), marker, FAST, settle=0).consolidated
+    done = removal.withdraw(session, moref("pinned"), marker, FAST, settle=0, was_made=True)
+    assert (done.already_gone, done.consolidated) == (True, True)
