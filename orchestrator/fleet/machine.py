@@ -6,6 +6,7 @@ a snapshot is never made for a VM that nobody can read yet.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -32,7 +33,7 @@ from orchestrator.fleet.states import (
     WorkerLost,
 )
 from orchestrator.fleet.steps import advance
-from orchestrator.fleet.surroundings import Crowded, Moved, no_room
+from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved, no_room
 from orchestrator.fleet.view import BudgetUse
 
 
@@ -70,6 +71,7 @@ FleetEvent = (
     | SetAside
     | Moved
     | Crowded
+    | Leftovers
     | Interrupted
     | Terminated
     | Tick
@@ -94,6 +96,7 @@ class Fleet:
         self._retrying: dict[str, None] = {}
         self._queued: dict[str, None] = dict.fromkeys(self.jobs)
         self._crowded: Mapping[str, str] = {}
+        self._leftovers = Leftovers()
 
     def handle(self, event: FleetEvent, now: float) -> tuple[Instruction, ...]:
         """What has to be done after the event, in this order; ``now`` as in ``steps.advance``."""
@@ -115,6 +118,8 @@ class Fleet:
             case Crowded(datastores):
                 self._crowded = datastores
                 instructions += self._make_room(now)
+            case Leftovers():
+                self._leftovers = event
             case Interrupted():
                 instructions += self._stop(Mode.DRAIN if self.mode is Mode.RUN else Mode.CANCEL, now)
             case Terminated():
@@ -148,8 +153,9 @@ class Fleet:
         return [*tuple(self._active), *queued][:count]
 
     def usage(self) -> Usage:
-        """What the jobs take of the budgets now."""
-        usage = Usage()
+        """What the jobs, and what earlier runs left, take of the budgets now."""
+        there = (self._leftovers.going, self._leftovers.staying)
+        usage = Usage(datastore_snapshots=sum(map(Counter, there), Counter()))
         for identifier in self._active:
             job, candidate = self.jobs[identifier], self.candidates[identifier]
             usage.jobs += bool(job.worker)
@@ -214,9 +220,14 @@ class Fleet:
             worker = max(sorted(free), key=lambda address: free[address])
             free[worker] -= 1
             instructions += self._advance(candidate.job, Admitted(worker), now)
-        if ready and not admitted and all(self.jobs[job].state.final for job in self._active):
+        if ready and not admitted and self._idle:
             instructions += self._give_up(ready)
         return instructions
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing goes on whose end would give budgets or room back."""
+        return not self._leftovers.going and all(self.jobs[job].state.final for job in self._active)
 
     def _free_slots(self) -> dict[str, int]:
         free = dict(self.workers)
@@ -239,8 +250,7 @@ class Fleet:
         for identifier in tuple(self._active):
             if reason := self._crowding(identifier):
                 instructions += self._advance(identifier, Evicted(no_room(reason)), now)
-        idle = all(self.jobs[job].state.final for job in self._active) and not self._retrying
-        if idle and self.workers and all(map(self._crowding, self._queued)):
+        if self._idle and not self._retrying and self.workers and all(map(self._crowding, self._queued)):
             instructions += [
                 self._set_aside(job, no_room(self._crowding(job))) for job in tuple(self._queued)
             ]

@@ -6,7 +6,7 @@ What guests write while their snapshots are open goes to their datastores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.fleet.states import Failure
 from orchestrator.vsphere.values import DatastoreInfo, Placement
@@ -29,6 +29,16 @@ class Crowded:
     """Datastores without room, and what is said of each; told at every look, also when there are none."""
 
     datastores: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Snapshots of earlier runs that are still there, by datastore: they count like this run's own."""
+
+    going: Mapping[str, int] = field(default_factory=dict)
+    """Being removed, or about to be."""
+    staying: Mapping[str, int] = field(default_factory=dict)
+    """They could not be removed."""
 
 
 def crowded(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -18,7 +20,7 @@ from orchestrator.fleet.states import (
     Tick,
     WorkerLost,
 )
-from orchestrator.fleet.surroundings import Crowded, Moved
+from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.vsphere.values import HostInfo, Placement
 from tests.orchestrator.fleet.world import FATAL, GONE, PUT_OFF, REFUSED, RULES, TRANSIENT, World
 
@@ -44,12 +46,15 @@ class AnyOrder(RuleBasedStateMachine):
         disks=st.lists(st.integers(1, 4), min_size=2, max_size=8),
         jobs=st.none() | st.integers(1, 3),
         slots=st.integers(0, 3),
+        left=st.integers(0, 2),
     )
-    def begin(self, disks: list[int], jobs: int | None, slots: int) -> None:
+    def begin(self, disks: list[int], jobs: int | None, slots: int, left: int) -> None:
         budgets = Budgets(host_disks=3, vcenter_disks=5, datastore_snapshots=2, jobs=jobs)
         candidates = (candidate(number, count) for number, count in enumerate(disks))
         self.world = World(Fleet(candidates, budgets, RULES), budgets)
         self.joined = 0
+        if left:
+            self.world.send(Leftovers({"ds-0": left}))
         if slots:
             self.join(slots)
 
@@ -110,6 +115,14 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(datastores=DATASTORES)
     def crowd(self, datastores: dict[str, str]) -> None:
         self.world.send(Crowded(datastores))
+
+    @precondition(lambda self: self.world.leftovers.going)
+    @rule(stays=st.booleans())
+    def see_to_a_leftover(self, stays: bool) -> None:
+        """Of an earlier run: it is removed, or stays."""
+        left, staying = self.world.leftovers.going["ds-0"] - 1, Counter(self.world.leftovers.staying)
+        staying.update({"ds-0": int(stays)})
+        self.world.send(Leftovers({"ds-0": left} if left else {}, staying))
 
     @precondition(lambda self: len(self.world.seen) > 8)
     @rule(data=st.data())

@@ -20,6 +20,7 @@ from orchestrator.fleet.states import (
     Tick,
     WorkerLost,
 )
+from orchestrator.fleet.surroundings import Leftovers
 from tests.orchestrator.fleet.world import FATAL, REFUSED, RULES, TRANSIENT, World
 
 
@@ -169,6 +170,31 @@ def test_a_snapshot_that_cannot_be_removed_is_known_and_keeps_its_budget() -> No
     assert world.finals == {"j0": JobState.DONE, "j1": JobState.FAILED}
     failure = world.fleet.jobs["j1"].failure
     assert failure is not None and "sweep" in failure.hint
+
+
+def test_what_earlier_runs_left_takes_of_the_budgets_until_it_is_removed() -> None:
+    budgets = Budgets(datastore_snapshots=2)
+    world = World(Fleet([Candidate("j0", "host", 1, ("ds",), 1)], budgets, RULES), budgets)
+    world.send(Leftovers({"ds": 1}, {"ds": 1}))
+    world.send(WorkerJoined("w", 2))
+    assert world.in_flight == [], "there is no place, and one may come"
+    assert not world.finals
+    use = {(one.kind, one.name): one.used for one in world.fleet.budgets()}
+    assert use["datastore snapshots", "ds"] == 2
+    world.send(Leftovers({}, {"ds": 1}))
+    assert [start.job for start in world.in_flight] == ["j0"]
+    world.finish()
+
+
+def test_leftovers_that_stay_make_a_run_fail_whom_they_hold_up() -> None:
+    budgets = Budgets(datastore_snapshots=1)
+    world = World(Fleet([Candidate("j0", "host", 1, ("ds",), 1)], budgets, RULES), budgets)
+    world.send(Leftovers({"ds": 1}))
+    world.send(WorkerJoined("w", 2))
+    world.send(Leftovers({}, {"ds": 1}))
+    assert world.finals == {"j0": JobState.FAILED}
+    failure = world.fleet.jobs["j0"].failure
+    assert failure is not None and failure.kind == "datastore-budget"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from orchestrator.fleet.states import (
     Start,
     Tick,
 )
-from orchestrator.fleet.surroundings import Crowded, Moved
+from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 
 RULES = Rules(max_attempts=3, release_limit=3600, backoff_base=5)
 TRANSIENT = Failure("stream", "the connection was cut", retryable=True)
@@ -50,6 +50,7 @@ class World:
         self.seen: set[tuple[str, Stage, int]] = set()
         self.finals: dict[str, JobState] = {}
         self.attempts: Counter[str] = Counter()
+        self.leftovers = Leftovers()
         self._crowded = Crowded({})
         self._recorded: dict[str, Job] = {}
         self._moved = False
@@ -57,8 +58,11 @@ class World:
     def send(self, event: FleetEvent) -> tuple[Instruction, ...]:
         """Let something happen, and carry out what comes of it."""
         self._moved |= isinstance(event, Moved)
-        if isinstance(event, Crowded):
-            self._crowded = event
+        match event:
+            case Crowded():
+                self._crowded = event
+            case Leftovers():
+                self.leftovers = event
         instructions = self.fleet.handle(event, self.now)
         for instruction in instructions:
             match instruction:
@@ -106,6 +110,8 @@ class World:
             elif (tick := self.fleet.next_tick()) is not None:
                 self.now = max(self.now, tick)
                 self.send(Tick())
+            elif self.leftovers.going:
+                self.send(Leftovers({}, self.leftovers.staying))
             else:
                 self.send(self._crowded)  # datastores are looked at again and again
         raise AssertionError("the fleet never comes to rest")
@@ -166,7 +172,8 @@ class World:
 
     def _usage(self) -> Usage:
         """What of the budgets is taken, as vCenter has it."""
-        usage = Usage()
+        left = Counter(self.leftovers.going) + Counter(self.leftovers.staying)
+        usage = Usage(datastore_snapshots=left)
         making = {start.job for start in self.in_flight if start.stage is Stage.SNAPSHOT}
         for identifier in self.snapshots | making:
             usage.add_snapshot(self.fleet.candidates[identifier])
