@@ -124,7 +124,12 @@ class Control:
         if order.snapshot is not None:
             return self._vcenter.remove_snapshot(order.snapshot)
         marker = Marker(self._ledger, self._run.id, order.job, expires=0)
-        removal = self._vcenter.withdraw_snapshot(order.vm, marker, order.job not in self._uncertain)
+        removal = self._vcenter.withdraw_snapshot(
+            order.vm,
+            marker,
+            order.job not in self._uncertain,
+            found=lambda moref: self._run.snapshot_found(order.job, moref),
+        )
         self._uncertain.discard(order.job)
         return removal
 

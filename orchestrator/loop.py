@@ -35,7 +35,7 @@ from orchestrator.fleet.states import (
     WorkerLost,
 )
 from orchestrator.fleet.steps import expects
-from orchestrator.fleet.surroundings import Crowded, Moved
+from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.fleet.view import RunPhase
 from orchestrator.gate import GateEvent, Refused
 from orchestrator.interrupts import SWEEP_HINT
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
-Event = GateEvent | Moved | Crowded | Interrupted | Terminated
+Event = GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
 _LEAVE_SECONDS = 2.0
 """For leases and the session, when snapshots could not be removed in time."""
 _PHASES = {
@@ -152,7 +152,7 @@ class Loop:
                 self._follow(job, placement)
             case Interrupted() | Terminated():
                 self._on_signal(event)
-            case WorkerJoined() | WorkerLost() | SetAside() | Crowded():
+            case WorkerJoined() | WorkerLost() | SetAside() | Crowded() | Leftovers():
                 self._feed(event)
             case _:
                 assert_never(event)

@@ -128,7 +128,8 @@ class Run:
                     surveyed = self._survey(inventory, identity)
                     self._require_privileges(surveyed, inventory)
                     self._board.enlist(run, self._config.settings)
-                    outcome = self._convert(run, inventory, [one for one in surveyed.planned if one.converts])
+                    converting = [one for one in surveyed.planned if one.converts]
+                    outcome = self._convert(run, inventory, converting, sweeping)
                     if outcome == "done":
                         self._end_sweep(sweeping, inventory, run)
             finally:
@@ -233,8 +234,10 @@ class Run:
         ):
             yield cluster
 
-    def _convert(self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm]) -> str:
-        """Convert the VMs; gives the run's outcome."""
+    def _convert(
+        self, run: RunLedger, inventory: Inventory, planned: Iterable[PlannedVm], sweeping: Sweep
+    ) -> str:
+        """Convert the VMs, beside a sweep; gives the run's outcome."""
         config = self._config
         groups = affinity_groups(inventory)
         jobs = {
@@ -250,6 +253,7 @@ class Run:
         fleet = Fleet((candidate(job.planned, groups) for job in jobs.values()), config.budgets, config.rules)
         if fleet.ended:
             return "done"
+        sweeping.tell(self._events.put)  # first of all: workers that join make it admit
         control = Control(self._vcenter, self._ledger.id, run, config.job, self._open_output)
         vms = {job: one.planned.vm for job, one in jobs.items()}
         watch = Watch({job: placement(vm) for job, vm in vms.items()}, config.datastore_free)

@@ -6,37 +6,31 @@ import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.failures import failure_of
-from orchestrator.ledger import Ledger
+from orchestrator.fleet.surroundings import Leftovers
+from orchestrator.ledger import Ledger, LedgerError
 from orchestrator.ledger.records import OpenSnapshot
+from orchestrator.leftovers import Found, look
 from orchestrator.vsphere.api import VCenterApi
-from orchestrator.vsphere.marker import Marker, may_sweep, parse_marker
+from orchestrator.vsphere.marker import Marker, parse_marker
 from orchestrator.vsphere.values import SnapshotRef
 
 log = logging.getLogger(__name__)
 
+HANGING_SECONDS = 600.0
+"""After which a removal counts as hanging: what waits for its place waits no longer."""
 _AT_ONCE = 4
-"""Removals at a time: each is heavy work for a datastore."""
+"""Removals at a time on one datastore: each is heavy work for it."""
+_IN_ALL = 32
+"""Removals at a time."""
 _LOOK_SECONDS = 0.5
-"""A signal is noticed as soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is to sweep, and what only looks like it."""
-
-    mine: tuple[SnapshotRef, ...] = ()
-    """Left by dead runs of this ledger: name, description and ledger say so."""
-    left_alone: tuple[tuple[SnapshotRef, str], ...] = ()
-    """Each with the reason."""
-    unseen: tuple[OpenSnapshot, ...] = ()
-    """Asked for by runs that died, and not in vCenter: never made, or still being made."""
+"""A signal, and a removal that hangs, are noticed as soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +46,6 @@ class Swept:
     """Each with the reason."""
     unseen: tuple[OpenSnapshot, ...] = ()
     """As in ``Found``: nothing of them is at work either, as far as vCenter tells."""
-
-
-def look(
-    vcenter: VCenterApi, ledger: Ledger, datacenter: str | None, live: Callable[[], Iterable[str]]
-) -> Found:
-    """What a sweep would remove while the runs that ``live`` gives are at work; changes nothing.
-
-    ``datacenter``: None for every one.
-    """
-    listed = [
-        (snapshot, parse_marker(snapshot.description)) for snapshot in vcenter.own_snapshots(datacenter)
-    ]
-    asked_for = ledger.open_snapshots()
-    # Last: what a run that begins meanwhile makes or asks for must not look like a dead one's.
-    at_work = frozenset(live())
-    known = ledger.known_runs()
-    mine: list[SnapshotRef] = []
-    left_alone: list[tuple[SnapshotRef, str]] = []
-    for snapshot, marker in listed:
-        if why := _spared(snapshot, marker, ledger.id, known, at_work):
-            left_alone.append((snapshot, why))
-        else:
-            mine.append(snapshot)
-    place = (vcenter.about().instance_uuid, datacenter)
-    there = {(marker.run, marker.job) for _, marker in listed if marker is not None}
-    unseen = tuple(
-        intended
-        for intended in asked_for
-        if place in ((intended.vcenter, None), (intended.vcenter, intended.datacenter))
-        and intended.run not in at_work
-        and (intended.run, intended.job) not in there
-    )
-    return Found(tuple(mine), tuple(left_alone), unseen)
 
 
 def sweep(
@@ -108,15 +69,19 @@ def begin(
     datacenter: str | None = None,
     own_run: str = "",
     patience: float = math.inf,
+    hanging: float = HANGING_SECONDS,
 ) -> Sweep:
     """Begin to remove the snapshots that dead runs of this ledger left; None: in every datacenter.
 
     Args:
         own_run: the run that sweeps, which has none yet.
         patience: how many seconds to wait for what else holds a VM.
+        hanging: after so many seconds a removal holds up none that waits for its place.
     """
     found = look(vcenter, ledger, datacenter, lambda: ledger.settle_runs() - {own_run})
-    return Sweep(vcenter, ledger, found, patience)
+    vms = {item.vm for item in found.items}
+    places = {place.vm: place.datastores for place in vcenter.whereabouts(vms).placements} if vms else {}
+    return Sweep(vcenter, ledger, found, places, patience, hanging)
 
 
 class Sweep:
@@ -125,22 +90,34 @@ class Sweep:
     At its end no more are begun. One that vCenter is at work on goes on there, and a later sweep sees to it.
     """
 
-    def __init__(self, vcenter: VCenterApi, ledger: Ledger, found: Found, patience: float) -> None:
+    def __init__(
+        self,
+        vcenter: VCenterApi,
+        ledger: Ledger,
+        found: Found,
+        places: Mapping[str, tuple[str, ...]],
+        patience: float,
+        hanging: float,
+    ) -> None:
+        """``places`` are the datastores, by name, that each VM, by moref, writes to."""
         self._vcenter = vcenter
         self._ledger = ledger
         self._patience = patience
+        self._hanging = hanging
         self._found = found
+        self._places = places
         self._changed = threading.Condition()
-        self._todo = deque[SnapshotRef | OpenSnapshot]((*found.mine, *found.unseen))
-        self._open = {_reference(item): item for item in self._todo}
+        self._todo = {_reference(item): item for item in found.items}
+        self._begun: dict[SnapshotRef, float] = {}
         self._removed: list[SnapshotRef] = []
         self._failed: list[tuple[SnapshotRef, str]] = []
         self._unseen: list[OpenSnapshot] = []
+        self._listener: Callable[[Leftovers], None] = lambda leftovers: None
 
     def __enter__(self) -> Sweep:
         # Daemons: a removal that lasts must not keep an interrupted process from its end.
-        for number in range(min(_AT_ONCE, len(self._todo))):
-            threading.Thread(target=self._work, name=f"sweep-{number}", daemon=True).start()
+        if self._todo:
+            threading.Thread(target=self._begin_all, name="sweep", daemon=True).start()
         return self
 
     def __exit__(
@@ -148,45 +125,79 @@ class Sweep:
     ) -> None:
         with self._changed:
             self._todo.clear()
+            self._listener = lambda leftovers: None
+
+    def tell(self, listener: Callable[[Leftovers], None]) -> None:
+        """Tell what is still there, now and whenever it changes; ``listener`` must not block."""
+        with self._changed:
+            self._listener = listener
+            listener(self._leftovers())
 
     def wait(self, seconds: float = math.inf, stopping: Callable[[], bool] = lambda: False) -> Swept:
         """What is done when all is done, so many seconds have passed, or ``stopping`` says so."""
         deadline = time.monotonic() + seconds
         with self._changed:
-            while self._open and not stopping() and (left := deadline - time.monotonic()) > 0:
+            while (
+                (self._todo or self._begun) and not stopping() and (left := deadline - time.monotonic()) > 0
+            ):
                 self._changed.wait(min(left, _LOOK_SECONDS))
             return Swept(
                 removed=tuple(self._removed),
                 failed=tuple(self._failed),
-                going_on=tuple(self._open),
+                going_on=(*self._begun, *self._todo),
                 left_alone=self._found.left_alone,
                 unseen=tuple(self._unseen),
             )
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                if not self._todo:
-                    return
-                item = self._todo.popleft()
-            self._settle(item)
+    def _begin_all(self) -> None:
+        with self._changed:
+            while self._todo:
+                while (reference := self._next()) is not None:
+                    item = self._todo.pop(reference)
+                    self._begun[reference] = time.monotonic()
+                    threading.Thread(
+                        target=self._settle, args=(reference, item), name="removal", daemon=True
+                    ).start()
+                self._changed.wait(_LOOK_SECONDS)
 
-    def _settle(self, item: SnapshotRef | OpenSnapshot) -> None:
+    def _next(self) -> SnapshotRef | None:
+        """The first one that has a place: hanging removals take none."""
+        since = time.monotonic() - self._hanging
+        busy = [reference for reference, begun in self._begun.items() if begun >= since]
+        if len(busy) >= _IN_ALL:
+            return None
+        taken = self._count(busy)
+        return next(
+            (one for one in self._todo if all(taken[store] < _AT_ONCE for store in self._stores(one))), None
+        )
+
+    def _stores(self, snapshot: SnapshotRef) -> tuple[str, ...]:
+        return self._places.get(snapshot.vm, ())
+
+    def _count(self, snapshots: Iterable[SnapshotRef]) -> Counter[str]:
+        return Counter(store for one in snapshots for store in self._stores(one))
+
+    def _leftovers(self) -> Leftovers:
+        staying = self._count(snapshot for snapshot, _ in self._failed)
+        return Leftovers(self._count((*self._begun, *self._todo)), staying)
+
+    def _settle(self, reference: SnapshotRef, item: SnapshotRef | OpenSnapshot) -> None:
         """See to one snapshot, and write down how that ended."""
-        reference, why, seen = _reference(item), "", True
+        why, seen = "", True
         try:
             seen = self._remove(item)
         except Exception as error:  # whatever it is, the others are waited for
             why = str(error) if isinstance(error, OrchestratorError) else failure_of(error).message
             log.warning("the snapshot %s of %s stays: %s", reference.name, _place(reference), why)
         with self._changed:
-            del self._open[reference]
+            del self._begun[reference]
             if why:
                 self._failed.append((reference, why))
             elif seen:
                 self._removed.append(reference)
             elif isinstance(item, OpenSnapshot):
                 self._unseen.append(item)
+            self._listener(self._leftovers())
             self._changed.notify_all()
 
     def _remove(self, item: SnapshotRef | OpenSnapshot) -> bool:
@@ -194,40 +205,37 @@ class Sweep:
         match item:
             case SnapshotRef():
                 marker = parse_marker(item.description)
+                if marker is not None:
+                    self._write_found(marker, item.moref)
                 self._vcenter.remove_snapshot(item, self._patience)
                 if marker is not None:
                     self._ledger.snapshot_gone(marker.run, marker.job)
                 return True
             case OpenSnapshot():
                 wanted = Marker(self._ledger.id, item.run, item.job, expires=0)
-                removal = self._vcenter.withdraw_snapshot(item.vm, wanted, patience=self._patience)
-                if not removal.already_gone:
+                removal = self._vcenter.withdraw_snapshot(
+                    item.vm,
+                    wanted,
+                    patience=self._patience,
+                    was_made=item.made,
+                    found=lambda moref: self._write_found(wanted, moref),
+                )
+                if item.made or not removal.already_gone:
                     self._ledger.snapshot_gone(item.run, item.job)
-                return not removal.already_gone
+                return removal.consolidated or not removal.already_gone
+
+    def _write_found(self, marker: Marker, moref: str) -> None:
+        """Before the removal: if this process dies in it, the next sweep knows whose disks to merge."""
+        try:
+            self._ledger.snapshot_found(marker.run, marker.job, moref)
+        except LedgerError as error:
+            log.warning("that %s was there is not in the ledger: %s", marker.name, error)
 
 
 def forget(ledger: Ledger, unseen: Iterable[OpenSnapshot]) -> None:
     """Close the ledger's entries of what vCenter does not have; if it is made yet, a later sweep finds it."""
     for intended in unseen:
         ledger.snapshot_gone(intended.run, intended.job)
-
-
-def _spared(
-    snapshot: SnapshotRef, marker: Marker | None, ledger: str, known: frozenset[str], live: frozenset[str]
-) -> str:
-    """Why a snapshot with a marker of this product stays; empty when it does not."""
-    if marker is None or marker.ledger != ledger:
-        return "another ledger's"
-    if snapshot.name != marker.name:
-        return f"somebody renamed it, who may want to keep it; it was {marker.name}"
-    if marker.run not in known:
-        # A ledger that was copied or restored has the other one's identity, and not its later runs.
-        return (
-            "this ledger knows no such run: one that it was copied from may be at work; if none is, remove it"
-        )
-    if not may_sweep(marker, ledger, live):
-        return "its run is at work"
-    return ""
 
 
 def _reference(item: SnapshotRef | OpenSnapshot) -> SnapshotRef:

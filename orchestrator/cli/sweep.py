@@ -14,11 +14,12 @@ from rich.text import Text
 from orchestrator import logs
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
+from orchestrator.leftovers import Found, look
 from orchestrator.report import text
 from orchestrator.scratch import default_root
 from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.settings import LogFormat, Verb
-from orchestrator.sweep import Found, forget, look
+from orchestrator.sweep import forget
 from orchestrator.sweep import sweep as sweep_vcenter
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import SnapshotRef

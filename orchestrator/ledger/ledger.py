@@ -125,13 +125,22 @@ class Ledger:
         """Snapshots that were intended and are not known to be gone, oldest first."""
         s, v = schema.snapshots.c, schema.vms.c
         query = (
-            select(s.run, s.job, s.vm, s.name, s.intended, v.vcenter, v.datacenter)
+            select(s.run, s.job, s.vm, s.name, s.intended, v.vcenter, v.datacenter, s.moref.is_not(None))
             .join(schema.vms, v.job == s.job)
             .where(s.removed.is_(None))
             .order_by(s.id)
         )
         rows = self._database.transact(lambda connection: connection.execute(query).all())
         return tuple(OpenSnapshot(*row) for row in rows)
+
+    def snapshot_found(self, run: str, job: str, moref: str) -> None:
+        """The snapshot of a job of some run was made after all, and is about to be removed.
+
+        One try: what is removed does not wait for a ledger that is away.
+        """
+        s = schema.snapshots.c
+        row = update(schema.snapshots).where(s.run == run, s.job == job, s.removed.is_(None))
+        self._database.transact(lambda connection: connection.execute(row.values(moref=moref)), patience=0)
 
     def snapshot_gone(self, run: str, job: str) -> None:
         """The snapshot of a job of some run is known to be gone: swept, or never made."""

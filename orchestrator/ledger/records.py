@@ -51,6 +51,8 @@ class OpenSnapshot:
     """Instance UUID."""
     datacenter: str
     """Path."""
+    made: bool = False
+    """Whether vCenter has had it: the VM's disks may have to be merged although it is gone."""
 
 
 @dataclass(frozen=True, slots=True)

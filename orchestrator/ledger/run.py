@@ -166,6 +166,10 @@ class RunLedger:
             note=snapshot.note,
         )
 
+    def snapshot_found(self, job: str, moref: str) -> None:
+        """vCenter has it, although it did not say so; it is about to be removed."""
+        self._update_snapshot(job, moref=moref)
+
     def snapshot_removed(self, job: str) -> None:
         """It is gone, or was never made."""
         self._update_snapshot(job, removed=clock.now())

@@ -106,11 +106,13 @@ def order(vm: VirtualMachine, **changes: Any) -> ReleaseOrder:
 
 
 def test_a_snapshot_that_nobody_was_told_of_is_found_and_removed(
-    control: Control, web: VirtualMachine, simulator: Simulator
+    control: Control, web: VirtualMachine, simulator: Simulator, ledger: Ledger
 ) -> None:
     control.snapshot(web.moref, JOB)
     other = control.snapshot(web.moref, "other-job")
     control.release(order(web))
+    made = {opened.job: opened.made for opened in ledger.open_snapshots()}
+    assert made == {JOB: True, "other-job": False}, "written down before it was removed"
     assert [found.name for found in simulator.snapshots()] == [other.name]
     control.release(order(web, job="other-job", snapshot=other))
 

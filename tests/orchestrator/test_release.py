@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,17 @@ from deploy.demo import guests
 from deploy.demo.fleet import Datacenter, Datastore, Disk, Fleet, Machine
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Rule, Simulator
+from orchestrator import clock
 from orchestrator.cluster import ClusterSettings
 from orchestrator.fleet.admission import Budgets
+from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules, Stage
 from orchestrator.fleet.view import JobView, StageTime
 from orchestrator.ledger import Ledger
+from orchestrator.loop import Patience
 from orchestrator.sweep import sweep
+from orchestrator.vsphere.marker import Marker
+from orchestrator.vsphere.values import QuiescePolicy
 from tests.conftest import StartSimulator
 from tests.orchestrator.fleet_run import DATACENTER, Place, prepared, vcenter
 
@@ -88,3 +94,28 @@ def test_removals_that_hang_and_one_that_is_refused(
     with vcenter(place) as connected, Ledger(place.ledger) as ledger:
         assert [snapshot.vm_name for snapshot in sweep(connected, ledger).removed] == ["stuck"]
         assert ledger.open_snapshots() == ()
+
+
+def test_a_snapshot_that_a_killed_run_left_takes_of_the_next_ones_budget(
+    simulator: Simulator, images: Registry, tmp_path: Path
+) -> None:
+    place = Place.of(simulator, f"{images.address}/leftovers", tmp_path)
+    with vcenter(place) as connected, Ledger(place.ledger) as ledger:
+        vms = {vm.name: vm for vm in connected.inventory(DATACENTER).vms}
+        dead = ledger.begin_run(connected.about().instance_uuid, f"/{DATACENTER}")
+        marker = Marker(ledger.id, dead.id, "first", 1e9)
+        connected.create_snapshot(vms["first"].moref, marker, QuiescePolicy.NEVER)
+        dead.end("died")
+    simulator.inject(replace(HANGS, object="first"))
+    with prepared(
+        place,
+        selection=Selection(include=("third", "free")),
+        cluster=ClusterSettings(workers=2, memory="1GiB", scratch=str(place.scratch)),
+        budgets=Budgets(datastore_snapshots=1),
+        patience=Patience(grace=60.0, heartbeat=1.0, sweep=0.1),
+    ) as run:
+        begun = clock.now()
+        jobs = {job.vm: job for job in run.execute().jobs}
+    assert {job.state for job in jobs.values()} == {JobState.DONE}
+    asked = {name: time_of(job, Stage.SNAPSHOT).started - begun for name, job in jobs.items()}
+    assert asked["third"] >= HANGS.delay_ms / 1000, "the datastore's budget is in the way"

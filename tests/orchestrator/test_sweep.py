@@ -12,8 +12,11 @@ from pyVmomi import vim
 
 from deploy.demo.fleet import Datacenter, Disk, Fleet, Machine
 from deploy.demo.simulator import Rule, Simulator
+from orchestrator import sweep as sweeping_module
+from orchestrator.fleet.surroundings import Leftovers
 from orchestrator.ledger import EnlistedVm, Ledger, RunLedger
-from orchestrator.sweep import begin, forget, look, sweep
+from orchestrator.leftovers import look
+from orchestrator.sweep import begin, forget, sweep
 from orchestrator.vsphere import tasks
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.marker import Marker, format_marker
@@ -30,6 +33,7 @@ NAMES = ("web", "db", "mail")
 def simulator(start_simulator: StartSimulator) -> Iterator[Simulator]:
     machines = tuple(Machine(name, disks=(Disk(capacity=1 << 30),)) for name in NAMES)
     started = start_simulator(Fleet((Datacenter("DC0", vms=machines),)))
+    started.forget_calls()
     yield started
     started.reset()
     assert started.snapshots() == []
@@ -77,6 +81,11 @@ def marker(ledger: Ledger, run: RunLedger, job: str) -> Marker:
 
 def make(vcenter: VCenter, vm: VirtualMachine, marked: Marker) -> str:
     return vcenter.create_snapshot(vm.moref, marked, QuiescePolicy.NEVER).name
+
+
+def unmerged(simulator: Simulator) -> set[str]:
+    """The VMs whose disks need consolidation."""
+    return {vm.name for vm in simulator.vms() if vm.consolidation_needed}
 
 
 def test_runs_of_a_ledgers_copy_are_left_alone(
@@ -158,6 +167,68 @@ def test_a_removal_that_lasts_holds_up_neither_the_others_nor_the_run(
     assert ledger.open_snapshots() == ()
 
 
+def test_removals_that_hang_hold_up_no_others_and_keep_their_places_in_the_budgets(
+    vcenter: VCenter,
+    ledger: Ledger,
+    dead: RunLedger,
+    vms: dict[str, VirtualMachine],
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeping_module, "_AT_ONCE", 1)
+    for name in ("db", "web", "mail"):
+        make(vcenter, vms[name], marker(ledger, dead, name))
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", object="db", delay_ms=3000))
+    told: list[Leftovers] = []
+    with begin(vcenter, ledger, "/DC0", hanging=0.3) as sweeping:
+        sweeping.tell(told.append)
+        until(lambda: len(sweeping.wait(0).removed) == 2, 2.5)
+        assert [snapshot.vm_name for snapshot in sweeping.wait(0).going_on] == ["db"]
+        assert told[-1] == Leftovers({"datastore-0": 1}, {})
+        sweeping.wait()
+    assert told[0] == Leftovers({"datastore-0": 3}, {})
+    assert told[-1] == Leftovers({}, {})
+
+
+def test_what_stays_is_told_apart_from_what_is_being_removed(
+    vcenter: VCenter, ledger: Ledger, dead: RunLedger, vms: dict[str, VirtualMachine], simulator: Simulator
+) -> None:
+    make(vcenter, vms["db"], marker(ledger, dead, "db"))
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="GenericVmConfigFault"))
+    told: list[Leftovers] = []
+    with begin(vcenter, ledger, "/DC0") as sweeping:
+        sweeping.tell(told.append)
+        sweeping.wait()
+    assert told[-1] == Leftovers({}, {"datastore-0": 1})
+    simulator.reset()
+    assert len(sweep(vcenter, ledger, "/DC0").removed) == 1
+
+
+def test_disks_that_a_sweep_left_unmerged_when_it_died_are_merged_by_the_next(
+    settings: VCenterSettings,
+    vcenter: VCenter,
+    ledger: Ledger,
+    dead: RunLedger,
+    vms: dict[str, VirtualMachine],
+    simulator: Simulator,
+) -> None:
+    """The first one's snapshot is off the tree then; on another VM nothing was ever made."""
+    make(vcenter, vms["web"], marker(ledger, dead, "web"))
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=500))
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="after", unmerged=True))
+    with VCenter(settings) as killed, begin(killed, ledger, "/DC0"):
+        until(lambda: simulator.count("RemoveSnapshot_Task"))
+    until(lambda: simulator.snapshots() == [])
+    simulator.set_consolidation_needed("db")
+    until(lambda: unmerged(simulator) == {"db", "web"})
+    with VCenter(settings) as another:
+        swept = sweep(another, ledger, "/DC0")
+    assert [snapshot.name for snapshot in swept.removed] == ["orchestrate-web"]
+    assert unmerged(simulator) == {"db"}
+    assert {opened.job for opened in ledger.open_snapshots()} == {"db", "mail"}
+    simulator.set_consolidation_needed("db", False)
+
+
 def test_a_sweep_that_is_left_ends_with_the_session(
     settings: VCenterSettings,
     vcenter: VCenter,
@@ -207,5 +278,5 @@ def test_disks_are_consolidated_where_a_dead_runs_snapshot_was_and_nowhere_else(
     for vm in ("web", "db"):
         simulator.set_consolidation_needed(vm)
     sweep(vcenter, ledger, "/DC0")
-    assert [vm.name for vm in simulator.vms() if vm.consolidation_needed] == ["db"]
+    assert unmerged(simulator) == {"db"}
     simulator.set_consolidation_needed("db", False)
