@@ -9,6 +9,11 @@ MAX_LINKS = 40
 """Symbolic links followed in one path; the kernel's own limit (path_resolution(7))."""
 
 
+def encoded(path: str) -> bytes:
+    """A path of a guest's configuration as its file systems have it; undoes surrogate escapes."""
+    return path.encode("utf-8", "surrogateescape")
+
+
 def resolve(fs: Filesystem, path: bytes) -> Entry | None:
     """The entry ``path`` leads to when symbolic links are followed inside the guest's root.
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from converters.disks import AbsentDisk, DiskSource
 from converters.errors import FilesystemError, UnsupportedError
-from converters.filesystems.access import read_bytes, resolve
+from converters.filesystems.access import encoded, read_bytes, resolve
 from converters.filesystems.base import Kind
+from converters.filesystems.boot_mounts import MOST, BootMounts, boot_mounts
+from converters.filesystems.empty import EmptyFilesystem
 from converters.filesystems.engines import IN_PROCESS, Engine
+from converters.filesystems.evidence import FSTAB, FSTAB_LIMIT, root_line
 from converters.filesystems.fstab import Line, parse
+from converters.filesystems.gpt_auto import discovered
+from converters.filesystems.locate import Locator
 from converters.filesystems.opener import Place, VolumeOpener, describe
-from converters.filesystems.places import RAID, find_devices, find_volumes, is_device
+from converters.filesystems.places import find_volumes, is_device
+from converters.filesystems.roles import role_of
 from converters.filesystems.roots import find_root
+from converters.filesystems.sources import SourceKind, source_kind
 from converters.filesystems.tree import GuestTree
+from converters.filesystems.unmounted import unmounted
 from converters.guest.facts import MountPoint, UnreadMount
+from converters.guest.files import GuestFiles, printable
 from converters.volumes import Volume, read_volumes
-
-FSTAB = b"etc/fstab"
-FSTAB_LIMIT = 1 << 20
 
 
 class Settings(Protocol):
@@ -32,7 +39,7 @@ class Settings(Protocol):
 
     @property
     def root(self) -> str:
-        """Where the root file system is, ``disk:partition``; empty when it shall be found."""
+        """Where the root file system is, as ``roots.find_root`` takes it; empty when it shall be found."""
 
 
 def open_guest(sources: Sequence[DiskSource], scratch: Path, settings: Settings) -> GuestTree:
@@ -69,105 +76,146 @@ class _Assembly:
         self._opener = opener
         self._volumes = volumes
         self._tree = GuestTree(opener)
+        self._told: set[Place] = set()
+        """Volumes that a mount names, read or not."""
 
     def tree(self, wanted: str, notes: Sequence[str]) -> GuestTree:
-        """Find the root, then mount what its fstab names; with notes on the disks."""
+        """Find the root, then mount what boot mounts; with notes on the disks."""
         root = find_root(self._opener, self._volumes, wanted)
         for note in (*notes, *root.notes):
             self._tree.note(note)
-        self._mount(b"", root.place, "")
-        found = self._fstab()
+        self._mount(b"", root.place, root.options)
+        self._locator = Locator(self._opener, self._volumes, root.place, self._tree.note)
+        self._locator.learn(root_line(self._tree))
+        fstab = read_bytes(self._tree, FSTAB, FSTAB_LIMIT)
+        if fstab is None:
+            self._tree.note("There is no /etc/fstab.")
+        # An initial RAM disk mounts /usr before any unit in it is looked at.
+        usr = [line for line in parse(fstab or b"")[0] if line.target == "/usr"]
+        for line in usr:
+            self._follow(line)
+        found = boot_mounts(GuestFiles(self._tree), fstab)
+        for note in found.notes:
+            self._tree.note(note)
         self._tree.swap_files = tuple(
-            line.source
-            for line in found
-            if line.type == "swap" and line.source.startswith("/") and not line.source.startswith("/dev/")
+            line.source for line in found.swap if line.source.startswith("/") and not is_device(line)
         )
-        lines = [line for line in found if self._is_wanted(line)]
-        for line in sorted(lines, key=lambda line: line.target.count("/")):
-            self._follow(line, root.place)
+        for line in found.skipped:
+            self._skip(line)
+        for line in found.mounted:
+            if not (usr and line.target == "/usr"):
+                self._follow(line)
+        self._discover(root.place, found)
+        self._tree.unmounted, told = unmounted(self._volumes, self._tree.mounts, self._told)
+        for note in told:
+            self._tree.note(note)
         return self._tree
 
-    def _fstab(self) -> list[Line]:
-        content = read_bytes(self._tree, FSTAB, FSTAB_LIMIT)
-        if content is None:
-            self._tree.note("There is no /etc/fstab: only the root file system is read.")
-            return []
-        lines, notes = parse(content.decode("utf-8", "surrogateescape"))
-        for note in notes:
-            self._tree.note(note)
-        last = {line.target: line for line in lines}
-        for line in lines:
-            if line.target.startswith("/") and last[line.target] is not line:
-                self._tree.note(f"/etc/fstab mounts {line.target} twice; the later entry is followed.")
-        return [line for line in lines if not line.target.startswith("/") or last[line.target] is line]
+    def _skip(self, line: Line) -> None:
+        self._tree.note(f"{line.target} ({line.source}) is not mounted at boot, so it is not read.")
+        if source_kind(line) is SourceKind.VOLUME:
+            self._told.update(find_volumes(line, self._volumes))
 
-    def _is_wanted(self, line: Line) -> bool:
-        """Whether an entry is a volume of the guest, mounted at boot, beside the root."""
-        if not line.target.startswith("/") or line.target == "/" or line.type == "swap":
-            return False
-        if {"bind", "rbind"} & {*line.options}:
-            self._tree.note(
-                f"{line.target} is {line.source} bound to a second place; it is read at its first."
-            )
-            return False
-        if not is_device(line):
-            if ":" in line.source or line.source.startswith("//"):
+    def _follow(self, line: Line) -> None:
+        """Do what one entry says, or tell that it is not done."""
+        match source_kind(line):
+            case SourceKind.VOLUME:
+                self._follow_volume(line)
+            case SourceKind.BIND:
+                self._bind(line)
+            case SourceKind.EMPTY:
+                self._begin_empty(line)
+            case SourceKind.KERNEL:
+                pass
+            case SourceKind.NETWORK:
                 self._tree.note(
                     f"{line.target} is on the network ({line.source}) and not part of the guest's disks."
                 )
-            return False
-        if "noauto" in line.options:
-            self._tree.note(f"{line.target} ({line.source}) is not mounted at boot, so it is not read.")
-            return False
-        return True
+            case SourceKind.FILE:
+                self._tree.note(
+                    f"{line.target} is not read: it is in a file of the guest's, {line.source} ({line.type})."
+                )
+            case SourceKind.OTHER:
+                self._tree.note(
+                    f"{line.target} is not read: {line.type} ({line.source}) is on no disk as such."
+                )
 
-    def _follow(self, line: Line, root: Place) -> None:
-        """Mount what one entry says; without it a note, where the guest would start without it too."""
-        place = self._place(line, root)
+    def _follow_volume(self, line: Line) -> None:
+        """Mount a volume; without it a note, where the guest would start without it too."""
+        place = self._locator.find(line)
         if place is None:
-            self._tree.unread.append(UnreadMount(line.target, line.source))
+            self._tree.unread.append(UnreadMount(printable(line.target), printable(line.source)))
             self._tree.note(f"{line.target} is not read: {line.source} is on none of the disks.")
             return
+        self._told.add(place)
         kind = place.content.type
         if line.target.split("/")[1] in ("boot", "efi") and kind not in IN_PROCESS:
             self._tree.note(f"{line.target} ({describe(place)}, {kind}) is not read: images leave it out.")
             return
-        folder = resolve(self._tree, line.target.encode("utf-8", "surrogateescape"))
+        folder = resolve(self._tree, encoded(line.target))
         if folder is None or folder.kind is not Kind.DIRECTORY:
             self._tree.note(
                 f"{line.target} ({describe(place)}) is not read: there is no directory to mount it on."
             )
             return
-        subvolume = line.option("subvol")
         try:
-            self._mount(folder.path, place, f"subvol={subvolume}" if subvolume else "")
+            self._mount(folder.path, place, _subvolume(line))
         except (FilesystemError, UnsupportedError) as error:
             if "nofail" not in line.options:
                 raise
             self._tree.note(f"{line.target} is not read, and the guest starts without it (nofail): {error}")
 
-    def _place(self, line: Line, root: Place) -> Place | None:
-        found = find_volumes(line, self._volumes)
-        if len(found) > 1:
-            self._tree.note(f"{line.source} is on {', '.join(map(describe, found))}.")
-            beside = root.disk if isinstance(root, Volume) else 0
-            found.sort(key=lambda volume: volume.disk != beside)
-        if found:
-            return found[0]
-        if not self._opener.uses_appliance or not (self._opener.needs_appliance or self._has_raid()):
-            return None
-        return next(iter(find_devices(line, self._opener.appliance.devices())), None)
+    def _bind(self, line: Line) -> None:
+        source, target = (resolve(self._tree, encoded(path)) for path in (line.source, line.target))
+        if source is None or target is None:
+            missing = line.source if source is None else line.target
+            self._tree.note(f"{line.target} does not show {line.source}: there is no {missing}.")
+            return
+        if (source.kind is Kind.DIRECTORY) is not (target.kind is Kind.DIRECTORY):
+            self._tree.note(f"{line.target} does not show {line.source}: only one of them is a directory.")
+            return
+        below = self._tree.mounted_below(source.path) if line.has("rbind") else []
+        self._tree.bind(source.path, target.path)
+        for path in below[: MOST - len(self._tree.mounts)]:
+            if not (path + b"/").startswith(target.path + b"/"):
+                self._tree.bind(path, target.path + path[len(source.path) :])
 
-    def _has_raid(self) -> bool:
-        return any(volume.content.type == RAID for volume in self._volumes)
+    def _begin_empty(self, line: Line) -> None:
+        folder = resolve(self._tree, encoded(line.target))
+        if folder is None or folder.kind is not Kind.DIRECTORY or not folder.path:
+            return
+        if any(entry.path != folder.path for entry in islice(self._tree.walk(folder.path), 2)):
+            self._tree.note(
+                f"{line.target} begins empty at each boot ({line.type}): what lies beneath is left out."
+            )
+        self._tree.mount(folder.path, EmptyFilesystem.from_options(line, folder.mtime_ns), None)
+
+    def _discover(self, root: Place, found: BootMounts) -> None:
+        if isinstance(root, Volume):
+            taken = {line.target for line in (*found.mounted, *found.skipped)}
+            for line in discovered(GuestFiles(self._tree), root, self._volumes, taken):
+                self._follow(line)
 
     def _mount(self, path: bytes, place: Place, options: str) -> None:
         opened = self._opener.open(place, options)
+        self._told.add(place)
+        name = "/" + path.decode("utf-8", "backslashreplace")
         point = MountPoint(
-            path="/" + path.decode("utf-8", "backslashreplace"),
+            path=name,
             device=describe(place),
             type=opened.filesystem.type,
             engine=opened.engine,
             recovered=opened.recovered,
+            role=role_of(name),
+            size=place.size if isinstance(place, Volume) else 0,
+            subvolume=printable(options),
         )
         self._tree.mount(path, opened.filesystem, point)
+
+
+def _subvolume(line: Line) -> str:
+    """The mount option that chooses a part of the volume."""
+    for name in ("subvol", "subvolid"):
+        if value := line.option(name):
+            return f"{name}={value}"
+    return ""

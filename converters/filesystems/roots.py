@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
-from converters.filesystems.access import read_bytes
 from converters.filesystems.base import Filesystem, Kind
+from converters.filesystems.boot_config import kernel_root
 from converters.filesystems.engines import IN_PROCESS
-from converters.filesystems.fstab import parse
+from converters.filesystems.evidence import Candidate, decide, names_itself
+from converters.filesystems.fstab import Line, unquote
+from converters.filesystems.guestfs import ApplianceDevice
 from converters.filesystems.opener import Place, VolumeOpener, describe
-from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes
+from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
 from converters.volumes.base import Volume
 
 LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
@@ -19,8 +21,12 @@ LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
 
 _IDENTITY = (b"etc/fstab", b"etc/os-release", b"usr/lib/os-release")
 _PROGRAMS = (b"bin", b"usr")
-_FSTAB_LIMIT = 1 << 20
-_HINT = "say which: `orchestrate convert DISK… --root DISK:PARTITION`, with all disks of the guest"
+_SUBVOLUMES = ("@", "root", "@root", "@rootfs", "rootfs")
+"""Where distributions put a root that is not the default subvolume of its btrfs."""
+_HINT = (
+    "say which: `orchestrate convert DISK… --root` with DISK:PARTITION, UUID=…, LABEL=… or /dev/GROUP/VOLUME,"
+    " and with all disks of the guest"
+)
 _UNKNOWN_HINT = (
     "if another disk holds the root, it is needed too; else this one is unused, damaged, or encrypted "
     "without a header: `blkid -p DISK` tells what others make of it"
@@ -32,6 +38,8 @@ class Root:
     """The volume with the root file system."""
 
     place: Place
+    options: str = ""
+    """Mount options that choose it: ``subvol=@``."""
     notes: tuple[str, ...] = ()
 
 
@@ -39,38 +47,35 @@ def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> R
     """The root among ``volumes``, or else among what the appliance assembles from them.
 
     Args:
-        wanted: ``disk:partition`` (partition 0: a disk without a table) or a device's name, as a person said.
+        wanted: as a person said: ``disk:partition`` (partition 0: a disk without a table), a device's name,
+            or ``UUID=…`` and its like as in an fstab.
 
     Raises:
         NoLinuxError: there is none; the message lists what there is.
-        UnsupportedError: several, and none that names itself alone in its fstab; or encrypted.
+        UnsupportedError: several, and what they say does not decide; or encrypted.
         FilesystemError: a volume that could be it cannot be read.
     """
     search = _Search(opener, volumes)
     if wanted:
-        return Root(search.named(wanted))
-    roots: list[Place] = []
+        return search.chosen(search.named(wanted))
+    candidates: list[Candidate] = []
     for places in search.groups():
-        roots += search.among(places)
-        named = [place for place in roots if search.names_itself(place)]
-        if len(named) == 1:
-            return _chosen(named[0], roots)
-    match roots:
+        candidates += search.among(places)
+        if any(names_itself(candidate, search.leads) for candidate in candidates):
+            break
+    match candidates:
         case []:
             raise search.nothing()
-        case [place]:
-            return Root(place)
-        case _:
-            listed = ", ".join(map(describe, roots))
-            raise UnsupportedError(f"several volumes hold a Linux root file system: {listed}", _HINT)
-
-
-def _chosen(place: Place, roots: Sequence[Place]) -> Root:
-    if len(roots) == 1:
-        return Root(place)
-    listed = ", ".join(map(describe, roots))
-    note = f"Of {listed}, all with a root file system, {describe(place)} is the one whose fstab names it."
-    return Root(place, (note,))
+        case [candidate]:
+            return Root(candidate.place, candidate.options)
+    verdict = decide(candidates, search.kernel_roots(), search.leads)
+    if verdict.chosen is None:
+        listed = ", ".join(candidate.details() for candidate in candidates)
+        message = f"several volumes hold a Linux root file system: {listed}"
+        raise UnsupportedError(". ".join(filter(None, (message, verdict.reason))), _HINT)
+    listed = ", ".join(candidate.name for candidate in candidates)
+    note = f"Of {listed}, all with a root file system, {verdict.chosen.name} was taken: {verdict.reason}."
+    return Root(verdict.chosen.place, verdict.chosen.options, (note,))
 
 
 def is_root(filesystem: Filesystem) -> bool:
@@ -90,6 +95,7 @@ class _Search:
         self._opener = opener
         self._volumes = volumes
         self._failures: list[ConvertError] = []
+        self._seen: list[Filesystem] = []
 
     def groups(self) -> Iterator[list[Place]]:
         """Where a root can be: first what is read in process, last what takes an appliance to find."""
@@ -105,40 +111,81 @@ class _Search:
                 return
             yield [device for device in devices if device.content.type in LINUX]
 
-    def among(self, places: Iterable[Place]) -> list[Place]:
-        """The places that hold a root file system."""
-        return [place for place in places if self._is_root(place)]
+    def among(self, places: Iterable[Place]) -> list[Candidate]:
+        """What of the places holds a root file system."""
+        return [candidate for place in places for candidate in self._candidates(place)]
 
-    def _is_root(self, place: Place) -> bool:
+    def _candidates(self, place: Place) -> Iterator[Candidate]:
+        filesystem = self._open(place)
+        if filesystem is None:
+            return
+        self._seen.append(filesystem)
+        if is_root(filesystem):
+            yield Candidate(place, filesystem)
+        elif filesystem.type == "btrfs":
+            told = (line.option("subvol").strip("/") for line in self.kernel_roots())
+            for name in dict.fromkeys((*_SUBVOLUMES, *filter(None, told))):
+                entry = filesystem.lookup(name.encode("utf-8", "surrogateescape"))
+                if entry is None or entry.kind is not Kind.DIRECTORY:
+                    continue
+                options = f"subvol={name}"
+                subvolume = self._open(place, options)
+                if subvolume is not None and is_root(subvolume):
+                    yield Candidate(place, subvolume, options)
+
+    def _open(self, place: Place, options: str = "") -> Filesystem | None:
         try:
-            return is_root(self._opener.open(place).filesystem)
+            return self._opener.open(place, options).filesystem
         except (FilesystemError, UnsupportedError) as error:
             self._failures.append(error)
-            return False
+            return None
 
-    def names_itself(self, place: Place) -> bool:
-        """Whether the entry for ``/`` in the fstab of a root leads back to it."""
-        content = read_bytes(self._opener.open(place).filesystem, b"etc/fstab", _FSTAB_LIMIT) or b""
-        lines, _ = parse(content.decode("utf-8", "surrogateescape"))
-        for line in lines:
-            if line.target == "/":
-                if isinstance(place, Volume):
-                    return place in find_volumes(line, self._volumes)
-                return place in find_devices(line, [place])
-        return False
+    def kernel_roots(self) -> list[Line]:
+        """What the boot loaders' configurations start, in the order in which volumes were looked at."""
+        found = (kernel_root(filesystem) for filesystem in self._seen)
+        return [root.line for root in found if root is not None]
+
+    def leads(self, line: Line, candidate: Candidate) -> bool:
+        """Whether the source of a line, with its subvolume, is the candidate."""
+        subvolume, own = line.option("subvol").strip("/"), candidate.options.removeprefix("subvol=")
+        if subvolume and own and subvolume != own:
+            return False
+        if isinstance(candidate.place, Volume):
+            return candidate.place in find_volumes(line, self._volumes)
+        return candidate.place in find_devices(line, [candidate.place])
+
+    def chosen(self, place: Place) -> Root:
+        """A place that a person named, with the subvolume on it that is a root."""
+        candidates = [candidate for candidate in self._candidates(place) if candidate.options]
+        match candidates:
+            case []:
+                return Root(place)
+            case [candidate]:
+                return Root(place, candidate.options)
+        verdict = decide(candidates, self.kernel_roots(), self.leads)
+        if verdict.chosen is None:
+            names = ", ".join(candidate.details() for candidate in candidates)
+            raise UnsupportedError(f"several subvolumes hold a Linux root file system: {names}", _HINT)
+        return Root(place, verdict.chosen.options)
 
     def named(self, wanted: str) -> Place:
         """The place a person named."""
-        for volume in self._volumes:
-            if wanted == _identity(volume):
-                return volume
-        devices = self._opener.appliance.devices() if wanted.startswith(("/dev/", "btrfsvol:")) else ()
-        for device in devices:
-            if wanted == device.name:
-                return device
-        names = [_identity(volume) for volume in self._volumes]
-        names += [device.name for device in devices]
-        raise NoLinuxError(f"there is no volume {wanted}", f"there are {', '.join(names)}")
+        exact = [volume for volume in self._volumes if wanted == _identity(volume)]
+        line = Line(unquote(wanted), "/", "auto", ())
+        found: list[Place] = [*(exact or (find_volumes(line, self._volumes) if is_device(line) else ()))]
+        devices: Sequence[ApplianceDevice] = ()
+        if not found and wanted.startswith(("/dev/", "btrfsvol:", "UUID=", "LABEL=")):
+            devices = self._opener.appliance.devices() if self._opener.uses_appliance else ()
+            found = [device for device in devices if wanted == device.name] or [*find_devices(line, devices)]
+        match found:
+            case [place]:
+                return place
+            case []:
+                names = [_identity(volume) for volume in self._volumes]
+                names += [device.name for device in devices]
+                raise NoLinuxError(f"there is no volume {wanted}", f"there are {', '.join(names)}")
+        names = [_identity(place) for place in found if isinstance(place, Volume)]
+        raise UnsupportedError(f"several volumes are {wanted}", f"say one of them: {', '.join(names)}")
 
     def nothing(self) -> ConvertError:
         """The error that says what is on the disks instead of a root file system."""

@@ -105,6 +105,15 @@ class StepDown:
     reason: str
 
 
+class VolumeRole(StrEnum):
+    """What a volume of a guest is for, by where it is mounted."""
+
+    SYSTEM = "system"
+    """The operating system and its state: ``/``, ``/usr``, ``/boot``, ``/var``…"""
+    DATA = "data"
+    """What the machine is there for: a candidate for a volume of the container."""
+
+
 @dataclass(frozen=True, slots=True)
 class MountPoint:
     """One volume in the guest's tree."""
@@ -117,6 +126,13 @@ class MountPoint:
     """``ext2fs``, ``uml+ext2fs`` or ``guestfs``."""
     recovered: bool
     """True when a journal was replayed over a copy-on-write file."""
+    role: VolumeRole = VolumeRole.SYSTEM
+    size: int = 0
+    """Bytes of the volume; 0 where only the appliance sees it."""
+    subvolume: str = ""
+    """``subvol=…`` or ``subvolid=…`` where a part of the volume is mounted."""
+    bound: str = ""
+    """The directory or file of the guest that a bind mount shows here; empty for a mount of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,20 @@ class UnreadMount:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmountedVolume:
+    """A volume of the guest's disks that nothing mounts at boot: what it holds is in no image."""
+
+    device: str
+    """``disk 0 partition 1``, ``/dev/vg/old``."""
+    type: str
+    """In blkid(8)'s words; empty when nothing is recognised."""
+    uuid: str
+    label: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What the reading process found before any file is converted."""
 
@@ -137,3 +167,4 @@ class Inspection:
     step_downs: tuple[StepDown, ...] = ()
     notes: tuple[str, ...] = field(default=())
     unread: tuple[UnreadMount, ...] = ()
+    unmounted: tuple[UnmountedVolume, ...] = ()

@@ -91,6 +91,10 @@ class GuestFiles:
         entry = self.entry(path)
         return entry is not None and entry.kind is Kind.DIRECTORY
 
+    def is_empty(self, directory: str) -> bool:
+        """Whether there is no name in a directory, or no directory."""
+        return next(self._below(directory), None) is None
+
     def below(self, directory: str) -> dict[str, Entry]:
         """Everything below a directory by its path relative to it, links not followed, in byte order."""
         return dict(self._below(directory))

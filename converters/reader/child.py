@@ -68,7 +68,9 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
     reading = assignment.reading
     with open_guest(assignment.disks, Path(assignment.scratch), reading) as tree:
         guest = inspect(tree)
-        found = Inspection(guest, tree.mounts, tree.step_downs, tree.notes, tuple(tree.unread))
+        found = Inspection(
+            guest, tree.mounts, tree.step_downs, tree.notes, tuple(tree.unread), tree.unmounted
+        )
         send(writer, INSPECTION, found)
         try:
             order: Order = pickle.load(sys.stdin.buffer)

@@ -13,10 +13,6 @@ _VOLATILE = ("/run/", "/var/run/", "/proc/", "/sys/", "/dev/", "/tmp/")
 """What is there only while the machine runs: a disk does not tell."""
 
 
-def _directory_not_empty(files: GuestFiles, path: str) -> bool:
-    return bool(files.names(path))
-
-
 def _file_not_empty(files: GuestFiles, path: str) -> bool:
     entry = files.entry(path)
     return entry is not None and entry.kind is Kind.FILE and entry.size > 0
@@ -31,7 +27,7 @@ _CHECKS: Mapping[str, Callable[[GuestFiles, str], bool]] = {
     "PathExists": lambda files, path: files.entry(path) is not None,
     "PathIsDirectory": GuestFiles.is_directory,
     "PathIsSymbolicLink": lambda files, path: files.link_target(path) is not None,
-    "DirectoryNotEmpty": _directory_not_empty,
+    "DirectoryNotEmpty": lambda files, path: not files.is_empty(path),
     "FileNotEmpty": _file_not_empty,
     "FileIsExecutable": _executable,
 }

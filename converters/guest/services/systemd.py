@@ -17,7 +17,12 @@ from converters.guest.services.roles import platform_reason
 from converters.guest.services.sockets import NO, activated, socket_ports, sockets_by_service
 from converters.guest.services.sysv import script_service
 from converters.guest.services.unit_tree import Unit, UnitTree
-from converters.guest.services.words import expand_specifiers, split_words, unit_specifiers
+from converters.guest.services.words import (
+    expand_specifiers,
+    mount_names,
+    split_words,
+    unit_specifiers,
+)
 
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Sockets")
 _ACTIVATORS = ("socket", "path")
@@ -48,6 +53,11 @@ def find_systemd_services(
 
 def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:
     """Every unit that a boot into ``default.target`` starts, by name; masked ones start nothing."""
+    return boot(files, tree)[0]
+
+
+def boot(files: GuestFiles, tree: UnitTree) -> tuple[dict[str, Unit], frozenset[str]]:
+    """``started_units``, and all names that were asked for, those without a unit on the disk too."""
     generated = generated_wants(files, tree)
     found: dict[str, Unit] = {}
     waiting = deque(["default.target" if tree.exists("default.target") else "multi-user.target"])
@@ -63,7 +73,7 @@ def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:
         found[unit.name.full] = unit
         waiting += _pulled(unit, tree)
         waiting += generated.get(unit.name.full, [])
-    return found
+    return found, frozenset(asked)
 
 
 def _pulled(unit: Unit, tree: UnitTree) -> list[str]:
@@ -75,6 +85,11 @@ def _pulled(unit: Unit, tree: UnitTree) -> list[str]:
     ]
     for suffix in (".wants", ".requires", ".upholds"):
         names += tree.linked(unit, suffix)
+    for key in ("RequiresMountsFor", "WantsMountsFor"):
+        for value in unit.settings.all("Unit", key):
+            names += [name for path in split_words(value) for name in mount_names(path)]
+    if unit.name.type == "automount":
+        names.append(f"{unit.name.stem}.mount")
     if unit.name.type in _ACTIVATORS and "@." not in (service := activated(unit)):
         names.append(service)
     elif unit.name.type == "service" and unit.settings.last("Unit", "DefaultDependencies", "yes") not in NO:

@@ -80,11 +80,21 @@ class UnitTree:
         text = self._files.text(fragment.path) if fragment.path else ""
         if text is None:
             return None
-        assignments = parse_unit(text)
-        for path in self._drop_ins(UnitName(fragment.name)):
-            assignments += self._assignments(path)
+        assignments = [*parse_unit(text), *self.overrides(UnitName(fragment.name))]
         names = fragment.aliases | {name, fragment.name}
         return Unit(UnitName(fragment.name), fragment.path, Settings(assignments), names)
+
+    def place(self, name: str) -> str:
+        """The file or link that defines or masks the unit; empty where there is none."""
+        return self._units[name].path if name in self._units else ""
+
+    def overrides(self, name: UnitName) -> list[Assignment]:
+        """What the drop-ins of a unit say, also of one that a generator makes."""
+        return [
+            assignment
+            for path in self._drop_ins(name)
+            for assignment in parse_unit(self._files.text(path) or "")
+        ]
 
     def exists(self, name: str) -> bool:
         """Whether something defines the unit or masks it."""
@@ -135,9 +145,6 @@ class UnitTree:
             for file, place in sorted(chosen.items())
             if file.endswith(".conf") and not place.masked
         ]
-
-    def _assignments(self, path: str) -> list[Assignment]:
-        return parse_unit(self._files.text(path) or "")
 
 
 def _distinct(files: GuestFiles) -> list[str]:

@@ -25,6 +25,10 @@ _ESCAPES = {
 _CODE = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})")
 _BRACED = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)\Z")
+_PLAIN = re.compile(rb"[^A-Za-z0-9:_./]")
+"""Bytes of a path that a unit's name cannot hold (systemd.unit(5), "String escaping")."""
+_LONGEST_PATH = 4096
+"""``PATH_MAX``."""
 _SPECIFIER = re.compile(r"%(.)", re.DOTALL)
 
 
@@ -91,6 +95,22 @@ def expand_variables(words: list[str], environment: Mapping[str, str]) -> list[s
 def unescape_name(name: str) -> str:
     """What ``systemd-escape --unescape`` makes of a name: dashes to slashes, ``\\x2d`` to a character."""
     return re.sub(r"\\x([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), name.replace("-", "/"))
+
+
+def escape_path(path: str) -> str:
+    """What ``systemd-escape --path`` makes of a path: dashes of slashes, ``\\x2d`` of most else."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    raw = "/".join(parts).encode("utf-8", "surrogateescape")
+    escaped = _PLAIN.sub(lambda found: b"\\x%02x" % found[0][0], raw).replace(b"/", b"-").decode("ascii")
+    return f"\\x2e{escaped[1:]}" if escaped.startswith(".") else escaped or "-"
+
+
+def mount_names(path: str) -> list[str]:
+    """The mount units that a path can lie on, down from the root's."""
+    if not path.startswith("/") or len(path) > _LONGEST_PATH:
+        return []
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return [f"{escape_path('/'.join(parts[:count]))}.mount" for count in range(len(parts) + 1)]
 
 
 @dataclass(frozen=True, slots=True)

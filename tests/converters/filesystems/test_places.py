@@ -6,14 +6,16 @@ import pytest
 
 from converters.filesystems.fstab import Line
 from converters.filesystems.guestfs import ApplianceDevice
-from converters.filesystems.places import find_devices, find_volumes, is_device, mapper_name
+from converters.filesystems.places import find_devices, find_volumes, hardware, is_device, mapper_name
 from converters.volumes.base import Content, Volume
 
 UUID = "86b319d7-28c1-4aef-a3b5-1f7a0e1b2c3d"
 ROOT = Volume(0, 1 << 20, 1 << 30, 1, Content("ext4", UUID, "root"), "8d1e6f60-01", "0x83", "")
 DATA = Volume(1, 1 << 20, 1 << 30, 12, Content("xfs", "ABCD-0123", "my data"), "77aa-bb", "", "Data part")
 WHOLE = Volume(2, 0, 1 << 30, 0, Content("ext4", "0000", ""))
-VOLUMES = (ROOT, DATA, WHOLE)
+LOGICAL = Volume(0, 1 << 30, 1 << 30, 0, Content("ext4", "9-9", "für"), name="/dev/vg-a/b-c")
+FAR = Volume(26, 1 << 20, 1 << 30, 1, Content("ext4", "7-7", ""))
+VOLUMES = (ROOT, DATA, WHOLE, LOGICAL)
 
 
 def _line(source: str) -> Line:
@@ -35,7 +37,25 @@ def _line(source: str) -> Line:
         (r"/dev/disk/by-label/my\x20data", [DATA]),
         ("/dev/disk/by-partuuid/77aa-bb", [DATA]),
         (r"/dev/disk/by-partlabel/Data\x20part", [DATA]),
-        ("/dev/disk/by-id/scsi-1234-part1", []),
+        ("/dev/disk/by-id/scsi-1234-part1", [ROOT]),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0-part12", [DATA]),
+        ("/dev/disk/by-id/wwn-0x6000c29", [WHOLE]),
+        ("ID=scsi-1234-part1", [ROOT]),
+        ("ID=dm-name-vg--a-b--c", [LOGICAL]),
+        ("/dev/disk/by-id/dm-name-vg--a-b--c", [LOGICAL]),
+        ("/dev/disk/by-id/dm-uuid-LVM-abc-part1", []),
+        (r"/dev/disk/by-label/f\xc3\xbcr", [LOGICAL]),
+        ("LABEL=für", [LOGICAL]),
+        ("/dev/vg-a/b-c", [LOGICAL]),
+        ("/dev/mapper/vg--a-b--c", [LOGICAL]),
+        ("/dev/mapper/vg-a-b-c", []),
+        ("/dev/hda1", [ROOT]),
+        ("/dev/sdaa1", [FAR]),
+        ("/dev/nvme0n1p1", [ROOT]),
+        ("/dev/nvme0n2p12", [DATA]),
+        ("/dev/nvme1n1p12", [DATA]),
+        ("/dev/sda0x1", []),
+        ("/dev/sd٣1", []),
         ("/dev/sda1", [ROOT]),
         ("/dev/vdb12", [DATA]),
         ("/dev/xvdc", [WHOLE]),
@@ -46,7 +66,25 @@ def _line(source: str) -> Line:
     ],
 )
 def test_volumes_by_name(source: str, found: list[Volume]) -> None:
-    assert find_volumes(_line(source), VOLUMES) == found
+    volumes = (*VOLUMES, FAR) if "sdaa" in source else VOLUMES
+    assert find_volumes(_line(source), volumes) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/dev/disk/by-id/scsi-36000c29-part2", "scsi-36000c29"),
+        ("/dev/disk/by-id/scsi-36000c29", "scsi-36000c29"),
+        ("ID=ata-VMware_Virtual_SATA_Hard_Drive_0001-part1", "ata-VMware_Virtual_SATA_Hard_Drive_0001"),
+        ("/dev/disk/by-path/pci-0000:03:00.0-scsi-0:0:1:0-part1", "pci-0000:03:00.0-scsi-0:0:1:0"),
+        ("/dev/disk/by-id/dm-name-vg-root", ""),
+        ("/dev/disk/by-id/md-uuid-1:2:3:4", ""),
+        ("/dev/disk/by-uuid/1234", ""),
+        ("/dev/sda1", ""),
+    ],
+)
+def test_names_that_come_from_hardware(source: str, name: str) -> None:
+    assert hardware(_line(source)) == name
 
 
 def test_copy_of_a_disk_is_found_too() -> None:
