@@ -7,10 +7,10 @@ an explicit graph (``BlockdevOptions`` of its QAPI reference) that holds no path
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from converters.disks import qcow2, vhd
+from converters.disks import qcow2
+from converters.disks.chain import check_chain
 from converters.disks.detect import image_format
 from converters.disks.raw import Extent, RawDisk
 from converters.disks.references import Image, child_path, open_reference
@@ -20,9 +20,6 @@ from converters.errors import DiskError, UnsupportedError
 
 Node = dict[str, Any]
 
-_LONGEST_CHAIN = 64
-"""Images; VMware allows 32 snapshots in a chain."""
-
 
 def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node:
     """The graph of ``image``, which QEMU's ``driver`` reads; ``above`` are the images that need it.
@@ -31,7 +28,7 @@ def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node
         DiskError: damaged, or naming a file that is absent or not its to name.
         UnsupportedError: of a kind that QEMU does not read.
     """
-    _check_chain(image, above)
+    check_chain(image, above)
     file = file_node(image)
     if driver == "raw":
         return file
@@ -49,29 +46,7 @@ def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node
                 node["backing"] = _backing_node(image, header, above)
         case "qcow":
             qcow2.check_qcow(image)
-        case "vpc":
-            vhd.check_alone(image)
     return node
-
-
-def _check_chain(image: Image, above: tuple[Image, ...]) -> None:
-    if len(above) > _LONGEST_CHAIN:
-        raise DiskError(f"{image.path}: a chain of more than {_LONGEST_CHAIN} images", "consolidate the disk")
-    if above and any(_identity(image) == _identity(other) for other in above):
-        raise DiskError(
-            f"{image.path} is, by way of others, its own parent: the chain of images is a loop",
-            "copy or export the disk again",
-        )
-
-
-def _identity(image: Image) -> tuple[tuple[int, int, int], ...]:
-    """Which bytes of which files an image is."""
-    found = []
-    for extent in image.file.extents:
-        if extent.disk is not None:
-            about = os.fstat(extent.disk.fileno())
-            found.append((about.st_dev, about.st_ino, extent.offset))
-    return tuple(found)
 
 
 def _vmdk_node(node: Node, image: Image, above: tuple[Image, ...]) -> Node:

@@ -15,11 +15,17 @@ from converters.disks.base import (
     PackedDisk,
     RawFile,
 )
+from converters.disks.chain import check_chain
 from converters.disks.detect import image_format, is_gzip
+from converters.disks.optimized import OptimizedDisk
 from converters.disks.parts import numbered_files, open_parts
 from converters.disks.references import Image, OpenFiles, image_at
 from converters.disks.unpack import gunzip, image_limit
-from converters.disks.vmdk_extents import flat_disk, read_descriptor
+from converters.disks.vdi import open_vdi
+from converters.disks.vhd import open_vhd
+from converters.disks.vhdx import open_differencing
+from converters.disks.vhdx_header import read_header
+from converters.disks.vmdk_extents import compressed_size, flat_disk, read_descriptor
 from converters.errors import DiskError, UnsupportedError
 
 
@@ -80,13 +86,42 @@ def _open_packed(packed: PackedDisk) -> Disk:
         return file
 
 
-def _open_image(image: Image, driver: str) -> Disk:
-    """The disk that an image holds; it takes what it needs of the image's open files."""
-    if driver == "vmdk":
-        text, header = read_descriptor(image)
-        if text is not None and header is None and (flat := flat_disk(image, text)) is not None:
-            image.files.release(flat)
-            return flat
+def _open_image(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Disk:
+    """The disk that an image holds; it takes what it needs of the image's open files.
+
+    ``above`` are the images that are differences to this one.
+    """
+    check_chain(image, above)
+
+    def parent(below: Image) -> Disk:
+        return _open_image(below, image_format(below.file), (*above, image))
+
+    match driver:
+        case "vmdk":
+            return _open_vmdk(image)
+        case "vpc":
+            return open_vhd(image, parent)
+        case "vdi":
+            return open_vdi(image, parent)
+        case "vhdx" if (header := read_header(image)).differencing:
+            return open_differencing(image, header, parent)
+        case _:
+            return _open_qemu(image, driver)
+
+
+def _open_vmdk(image: Image) -> Disk:
+    text, header = read_descriptor(image)
+    if header is not None and header.compressed:
+        disk = OptimizedDisk(image.file, image.path, header, compressed_size(image, text, header))
+        image.files.release(image.file)
+        return disk
+    if text is not None and header is None and (flat := flat_disk(image, text)) is not None:
+        image.files.release(flat)
+        return flat
+    return _open_qemu(image, "vmdk")
+
+
+def _open_qemu(image: Image, driver: str) -> Disk:
     with _libnbd_needed():
         from converters.disks.qemu import QemuDisk
     return QemuDisk(image, driver)

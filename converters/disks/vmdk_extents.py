@@ -42,6 +42,8 @@ def read_descriptor(image: Image) -> tuple[Descriptor | None, SparseHeader | Non
         return parse_descriptor(image.file.pread(DESCRIPTOR_LIMIT, 0)), None
     if header.capacity == 0:
         raise DiskError(f"{image.path}: a sparse VMDK of capacity 0", "copy or export the disk again")
+    if header.compressed != (header.algorithm == 1):
+        raise DiskError(f"{image.path}: a VMDK that contradicts itself about compression")
     if not header.newlines_intact:
         raise DiskError(
             f"{image.path} was altered on the way: its line ends were converted as if it were text",
@@ -176,6 +178,20 @@ def own_extent(image: Image, text: Descriptor | None, header: SparseHeader | Non
     return replace(text, extents=(ExtentLine("RW", sectors, "SPARSE", b"", 0),))
 
 
+def compressed_size(image: Image, text: Descriptor | None, header: SparseHeader) -> int:
+    """Bytes of the disk in a stream-optimized VMDK.
+
+    Raises:
+        DiskError: descriptor and header contradict each other, or it is a delta.
+    """
+    text = own_extent(image, text, header)
+    _check_extents(image, text)
+    if text.has_parent:
+        raise DiskError(f"{image.path} is a compressed delta of another disk", "consolidate the disk")
+    _check_size(image.path, image, text.extents[0].sectors, header.capacity, header.grain)
+    return text.capacity
+
+
 def checked_sectors(file: FileDisk, image: Image, line: ExtentLine, *, last: bool) -> int:
     """The sectors that a sparse extent holds: QEMU goes by them, not by what the descriptor says.
 
@@ -184,14 +200,18 @@ def checked_sectors(file: FileDisk, image: Image, line: ExtentLine, *, last: boo
     """
     name = file.path if isinstance(file, RawDisk) else image.path
     extent = sparse_extent(file, name)
-    if extent.capacity != line.sectors and not (last and 0 < extent.capacity - line.sectors < extent.grain):
-        raise DiskError(
-            f"the extent {name} holds {extent.capacity} sectors, where the descriptor of {image.path} says "
-            f"{line.sectors}",
-            "copy or export the disk again",
-        )
+    _check_size(name, image, line.sectors, extent.capacity, extent.grain if last else 1)
     check_whole(extent, file, name)
     return extent.capacity
+
+
+def _check_size(extent: str, image: Image, told: int, held: int, most: int) -> None:
+    """An extent may go on to the end of its last grain: by less than ``most`` sectors."""
+    if not 0 <= held - told < most:
+        raise DiskError(
+            f"the extent {extent} holds {held} sectors, where the descriptor of {image.path} says {told}",
+            "copy or export the disk again",
+        )
 
 
 def in_memory(image: Image, content: bytes, size: int = 0) -> RawDisk:

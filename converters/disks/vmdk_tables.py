@@ -8,12 +8,11 @@ zeros for what is missing, without a word. Formats: VMware's "Virtual Disk Forma
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from converters.disks.raw import FileDisk
+from converters.disks.tables import numbers
 from converters.disks.vmdk import COWD_MAGIC, SECTOR, parse_header
 from converters.errors import DiskError
 
@@ -61,7 +60,9 @@ def sparse_extent(file: FileDisk, name: str) -> SparseExtent:
     head = file.pread(SECTOR, 0)
     extent = _hosted(head) or _cowd(head) or _se_sparse(head)
     if extent is None:
-        raise DiskError(f"{name} is no sparse VMDK extent", "copy or export the disk again")
+        raise DiskError(
+            f"{name} is no sparse VMDK extent without compression", "copy or export the disk again"
+        )
     if not extent.capacity or not extent.grain or not 0 < extent.tables <= _MOST_TABLES:
         raise DiskError(
             f"{name}: a sparse VMDK extent of capacity {extent.capacity}, with grains of {extent.grain} "
@@ -73,7 +74,7 @@ def sparse_extent(file: FileDisk, name: str) -> SparseExtent:
 
 def _hosted(head: bytes) -> SparseExtent | None:
     header = parse_header(head)
-    if header is None:
+    if header is None or header.compressed:
         return None
     covers = header.table_entries * header.grain
     tables = -(-header.capacity // covers) if covers else 0
@@ -128,7 +129,7 @@ def _end(extent: SparseExtent, file: FileDisk) -> int:
     last = 0
     for sector in _directory(extent, file, "I"):
         last = max(last, sector * SECTOR + extent.table_entries * 4)
-        grains = _table(file, sector * SECTOR, extent.table_entries, "I")
+        grains = numbers(file, sector * SECTOR, extent.table_entries, "I")
         if (highest := max(grains, default=0)) > _ZERO_GRAIN:
             last = max(last, (highest + extent.grain) * SECTOR)
     return last
@@ -140,12 +141,12 @@ def _se_end(extent: SparseExtent, file: FileDisk) -> int:
     for entry in _directory(extent, file, "Q"):
         start = extent.se_tables * SECTOR + (entry & 0xFFFFFFFF) * _SE_TABLE_BYTES
         last = max(last, start + _SE_TABLE_BYTES)
-        numbers = (
+        grains = (
             (item >> 48 & 0xFFF) | (item & 0xFFFFFFFFFFFF) << 12
-            for item in _table(file, start, extent.table_entries, "Q")
+            for item in numbers(file, start, extent.table_entries, "Q")
             if item >> 60 == _SE_ALLOCATED
         )
-        if (highest := max(numbers, default=-1)) >= 0:
+        if (highest := max(grains, default=-1)) >= 0:
             last = max(last, (extent.se_grains + (highest + 1) * extent.grain) * SECTOR)
     return last
 
@@ -156,18 +157,8 @@ def _directory(extent: SparseExtent, file: FileDisk, kind: str) -> Iterator[int]
     end = place + extent.tables * width
     while place < end:
         count = min(_READ, end - place) // width
-        entries = _table(file, place, count, kind)
+        entries = numbers(file, place, count, kind)
         yield from filter(None, entries)
         if len(entries) < count:
             return
         place += count * width
-
-
-def _table(file: FileDisk, start: int, count: int, kind: str) -> array[int]:
-    """``count`` little-endian numbers of the file; fewer where it ends."""
-    entries = array(kind)
-    data = file.pread(count * entries.itemsize, start)
-    entries.frombytes(data[: len(data) // entries.itemsize * entries.itemsize])
-    if sys.byteorder == "big":
-        entries.byteswap()
-    return entries

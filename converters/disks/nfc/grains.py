@@ -35,6 +35,21 @@ def inflate(data: bytes, size: int, offset: int) -> bytes:
     return grain
 
 
+def inflate_grain(data: bytes, grain: int, remaining: int, offset: int) -> bytes:
+    """The grain at ``offset``, of ``grain`` bytes, or of those that are ``remaining`` up to the disk's end.
+
+    Raises:
+        StreamError: damaged, or inflating to another size.
+    """
+    if remaining >= grain:
+        return inflate(data, grain, offset)
+    # The last grain of a disk that is no multiple of one is whole in some images and cut short in others.
+    try:
+        return inflate(data, grain, offset)[:remaining]
+    except StreamError:
+        return inflate(data, remaining, offset)
+
+
 class GrainWriter:
     """Threads that inflate grains in batches; a grain of zeros stays a hole.
 
@@ -78,7 +93,9 @@ class GrainWriter:
 
     def replace(self, offset: int, data: bytes) -> None:
         """Write another grain over the one at ``offset``; after ``finish``."""
-        self.written += self._scratch.overwrite(self._inflate(offset, data), offset)
+        self.written += self._scratch.overwrite(
+            inflate_grain(data, self._grain, self._capacity - offset, offset), offset
+        )
 
     def close(self) -> None:
         """End the threads; a second call does nothing."""
@@ -93,14 +110,7 @@ class GrainWriter:
         self._batch, self._batch_bytes = [], 0
 
     def _write(self, batch: list[Grain]) -> int:
-        return sum(self._scratch.write(self._inflate(offset, data), offset) for offset, data in batch)
-
-    def _inflate(self, offset: int, data: bytes) -> bytes:
-        # The last grain of a disk that is no multiple of one is whole in some images and cut short in others.
-        remaining = self._capacity - offset
-        if remaining >= self._grain:
-            return inflate(data, self._grain, offset)
-        try:
-            return inflate(data, self._grain, offset)[:remaining]
-        except StreamError:
-            return inflate(data, remaining, offset)
+        return sum(
+            self._scratch.write(inflate_grain(data, self._grain, self._capacity - offset, offset), offset)
+            for offset, data in batch
+        )
