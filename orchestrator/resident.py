@@ -24,7 +24,10 @@ _LASTING_CALLS = 1000
 
 
 def lasting(method: Method) -> Method:
-    """Mark a method whose calls may take hours: each waits in a thread of its own, and holds up no other."""
+    """Mark a method whose calls may take hours: each waits in a thread of its own, and holds up no other.
+
+    It is begun at once, beside Dask: what gives back to production waits for no scheduler.
+    """
     setattr(method, _LASTING, True)
     return method
 
@@ -76,7 +79,7 @@ class Desk:
         self._resident = resident
         self._listener = listener
         self._lock = threading.Lock()
-        self._expected: dict[TaskKey, tuple[str, tuple[Any, ...]]] = {}
+        self._expected: dict[TaskKey, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resident")
         self._lasting = ThreadPoolExecutor(_LASTING_CALLS, thread_name_prefix="lasting")
 
@@ -96,23 +99,22 @@ class Desk:
         """The open desk of this process with that identifier; ``KeyError`` when there is none."""
         return cls._open[identifier]
 
-    def expect(self, key: TaskKey, method: str, arguments: tuple[Any, ...]) -> None:
-        """The resident's ``method`` is to be called."""
+    def expect(self, key: TaskKey, method: str, arguments: tuple[Any, ...]) -> bool:
+        """The resident's ``method`` is to be called; False when it is begun already, as one that lasts is."""
+        called = getattr(self._resident, method)
+        if getattr(called, _LASTING, False):
+            self._lasting.submit(self._call, key, called, arguments)
+            return False
         with self._lock:
-            self._expected[key] = (method, arguments)
+            self._expected[key] = (called, arguments)
+        return True
 
     def run(self, key: TaskKey) -> None:
-        """Make the call, unless it was begun already, and tell how it ended; a lasting one is only begun."""
+        """Make the call, unless it was begun already, and tell how it ended."""
         with self._lock:
             call = self._expected.pop(key, None)
-        if call is None:
-            return
-        name, arguments = call
-        method = getattr(self._resident, name)
-        if getattr(method, _LASTING, False):
-            self._lasting.submit(self._call, key, method, arguments)
-        else:
-            self._call(key, method, arguments)
+        if call is not None:
+            self._call(key, *call)
 
     def _call(self, key: TaskKey, method: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         with logs.about(key.subject):

@@ -61,6 +61,7 @@ class Cluster:
         self._scratch = settings.scratch
         self._local = not settings.scheduler
         self._connect_seconds = settings.connect_seconds
+        self._silent_seconds = settings.silent_seconds
         self._roster = Roster(settings.silent_seconds)
         self._listener = listener
         self._lock = threading.Lock()
@@ -104,8 +105,12 @@ class Cluster:
         return self._seat.begin(roll.take(self._seat.client, question, order, seconds, only))
 
     def submit_resident(self, key: TaskKey, method: str, *arguments: Any) -> None:
-        """Call a method of the resident object in the resident worker, or here when the scheduler is gone."""
-        self._desk.expect(key, method, arguments)
+        """Call a method of the resident object: in the resident worker, or here when the scheduler is gone.
+
+        One that lasts is called here whatever the scheduler does.
+        """
+        if not self._desk.expect(key, method, arguments):
+            return
         seat = self._seat
         try:
             if seat is not None:
@@ -223,9 +228,10 @@ class Cluster:
         """In the client's loop."""
         async with seat.looking:
             try:
-                known = await seat.identity()
+                known = await seat.identity(self._silent_seconds)
             except SeatLostError as error:
                 log.warning("the Dask scheduler does not answer: %s", error)
+                self._lose_seat(seat)
                 return
             if seat.resident not in known:
                 self._lose_seat(seat)

@@ -108,10 +108,17 @@ class Seat:
         for running in tuple(self._asked):
             running.cancel()
 
-    async def identity(self) -> Mapping[str, Any]:
-        """What the scheduler knows of all workers, by address. Raises ``SeatLostError``."""
+    async def identity(self, seconds: float) -> Mapping[str, Any]:
+        """What the scheduler knows of all workers, by address.
+
+        Raises ``SeatLostError`` when it is gone, or gives no answer within so many seconds: one that is
+        frozen keeps its connections open.
+        """
         try:
-            found = await self.client.scheduler.identity(n_workers=-1)
+            async with asyncio.timeout(seconds):
+                found = await self.client.scheduler.identity(n_workers=-1)
+        except TimeoutError as error:
+            raise SeatLostError(f"no answer within {seconds:g} seconds") from error
         except (OSError, RuntimeError, AttributeError) as error:  # the last two: the client has closed
             raise SeatLostError(str(error)) from error
         workers: Mapping[str, Any] = found["workers"]

@@ -28,7 +28,7 @@ from orchestrator.cluster import (
 from orchestrator.errors import ConnectError, LeaseError
 from orchestrator.fleet.machine import WorkerJoined
 from orchestrator.fleet.states import WorkerLost
-from orchestrator.resident import TaskDone, TaskFailed, TaskKey
+from orchestrator.resident import TaskDone, TaskFailed, TaskKey, lasting
 from tests.orchestrator import stages
 from tests.orchestrator.dask_processes import remote_cluster
 from tests.waiting import until
@@ -50,6 +50,10 @@ class Resident:
 
     def refuse(self) -> None:
         raise LeaseError("no lease today")
+
+    @lasting
+    def release(self) -> str:
+        return "released"
 
     def wait(self) -> str:
         self.calls.append("wait")
@@ -336,6 +340,28 @@ def test_a_scheduler_that_is_back_is_found_again(tmp_path: Path) -> None:
         running.cluster.submit_resident(beside, "where", "again")
         assert running.outcome(beside) == TaskDone(beside, ("again", os.getpid()))
         assert not [e for e in running.heard if isinstance(e, TaskDone | TaskFailed) and e.key == task]
+
+
+def test_a_frozen_scheduler_is_given_up_and_holds_up_no_removal(tmp_path: Path) -> None:
+    with remote_cluster(tmp_path) as (address, scheduler), ExitStack() as stack:
+        settings = ClusterSettings(address, scratch=str(tmp_path), connect_seconds=3, silent_seconds=2)
+        running = stack.enter_context(watched(settings))
+        worker = running.wait_for(WorkerJoined).worker
+        os.kill(scheduler.pid, signal.SIGSTOP)
+        try:
+            removed, asked = key("release"), key("export")
+            running.cluster.submit_resident(asked, "where", "asked before it was noticed")
+            running.cluster.submit_resident(removed, "release")
+            assert running.outcome(removed) == TaskDone(removed, "released")
+            assert running.cluster.workers, "it was not noticed yet"
+            until(lambda: look_until(running, SchedulerLost()), 10)
+            running.wait_for(WorkerLost, lambda event: event.worker == worker)
+            assert isinstance(running.outcome(asked), TaskDone)
+            begun = time.monotonic()
+        finally:
+            os.kill(scheduler.pid, signal.SIGCONT)
+        running.wait_for(WorkerJoined)
+        assert time.monotonic() - begun < 20
 
 
 def test_a_frozen_worker_is_lost_and_cleans_up_once_it_is_heard_of_again(tmp_path: Path) -> None:
