@@ -9,11 +9,15 @@ from converters.guest.facts import Port
 from converters.guest.files import GuestFiles
 from converters.guest.ports.apache import apache_ports
 from converters.guest.ports.arguments import argument_ports
+from converters.guest.ports.haproxy import haproxy_ports
+from converters.guest.ports.java import elastic_ports, java_ports, tomcat_ports
+from converters.guest.ports.mail import dovecot_ports, postfix_ports
+from converters.guest.ports.named import named_ports
 from converters.guest.ports.nginx import nginx_ports
 from converters.guest.ports.settings import DAEMONS, setting_ports
 
 _EXEC = re.compile(r"\bexec\s+(\S+)")
-_WRAPPERS = {"systemd-memcached-wrapper": "memcached"}
+_WRAPPERS = {"systemd-memcached-wrapper": "memcached", "grafana-server": "grafana"}
 
 
 def service_ports(
@@ -33,6 +37,21 @@ def service_ports(
             return nginx_ports(files, words)
         case "httpd" | "apache":
             return apache_ports(files)
+        case "haproxy":
+            return haproxy_ports(files, words)
+        case "named":
+            return named_ports(files, words)
+        case "postfix":
+            return postfix_ports(files)
+        case "dovecot":
+            return dovecot_ports(files, words)
+        case "java":
+            return java_ports(files, words, environment)
+        case "tomcat-start.sh" | "catalina.sh" | "startup.sh":
+            base = environment.get("CATALINA_BASE") or environment.get("CATALINA_HOME", "")
+            return tomcat_ports(files, base, {}) if base else ()
+        case "systemd-entrypoint" | "elasticsearch" | "opensearch":
+            return elastic_ports(files, environment.get("ES_PATH_CONF", ""))
         case _ if program in DAEMONS:
             return setting_ports(files, program, words)
         case _:

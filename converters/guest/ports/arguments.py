@@ -18,20 +18,35 @@ _OPTIONS = (
     "--address",
     "--addr",
     "--http",
+    "--web.listen-address",
 )
+_DEFAULTS: Mapping[str, int] = {
+    "alertmanager": 9093,
+    "blackbox_exporter": 9115,
+    "mysqld_exporter": 9104,
+    "node_exporter": 9100,
+    "postgres_exporter": 9187,
+    "prometheus": 9090,
+    "pushgateway": 9091,
+}
+"""What programs that are told by flags alone listen on when none says, by name without ``prometheus-``."""
 _PORT_ALONE = re.compile(r"(?:--?[\w.-]*port)=(\d+)")
 _VARIABLES = re.compile(r"(?:[A-Z0-9]+_)*(?:PORT|LISTEN|BIND)")
 _ADDRESS = re.compile(r"(?:[a-z]+://)?(?:(?P<host>\[[^\]]*\]|[\w.*-]*):)?(?P<port>\d+)/?")
 
 
 def argument_ports(words: tuple[str, ...], environment: Mapping[str, str]) -> tuple[Port, ...]:
-    """Ports after options as ``--port``, ``--bind`` or ``--listen``; else those of the environment."""
+    """Ports after options as ``--port`` or ``--bind``; else those of the environment, else a default."""
     said = [port for value in _values(words) if (port := _port(value, "command line"))]
     found = said or [
         port
         for name, value in environment.items()
         if _VARIABLES.fullmatch(name) and (port := _port(value, f"environment variable {name}"))
     ]
+    name = words[0].rpartition("/")[2] if words else ""
+    default = _DEFAULTS.get(name) or _DEFAULTS.get(name.removeprefix("prometheus-").replace("-", "_"))
+    if not found and default:
+        found = [Port(default, "tcp", f"default of {name}")]
     return merged(found)
 
 

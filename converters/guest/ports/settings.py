@@ -21,7 +21,7 @@ class Daemon:
     setting: str
     """Regular expression of a line that sets the port, which is its first group."""
     places: tuple[str, ...]
-    """Files beside those the command line names, later ones overriding; ``*`` in the last part."""
+    """Files beside those the command line names, later ones overriding; a part of the path may hold ``*``."""
     argument: str = ""
     """Regular expression of the command line's part that overrides the files."""
     many: bool = False
@@ -30,6 +30,11 @@ class Daemon:
     """Regular expression of a line that says where it listens, with its first group."""
     default_address: str = ""
     """Where it listens when no line says; empty: everywhere."""
+    also: tuple[int, ...] = ()
+    """Further ports that it opens while it has its default one."""
+    protocols: tuple[str, ...] = ("tcp",)
+    sections: tuple[str, ...] = ()
+    """What names of sections that count begin with; lines before the first count too. Empty: all count."""
 
 
 _MYSQL = Daemon(
@@ -45,7 +50,9 @@ _MYSQL = Daemon(
     ),
     r"--port[= ](\d+)",
     address=r"bind[-_]address\s*=\s*(\S+)",
+    sections=("mysqld", "mariadbd", "mariadb", "server"),
 )
+_DNS = ("tcp", "udp")
 _POSTGRESQL = r"port\s*=?\s*'?(\d+)"
 _POSTGRESQL_ADDRESS = r"listen_addresses\s*=?\s*'([^']*)'"
 
@@ -73,13 +80,86 @@ DAEMONS: Mapping[str, Daemon] = {
     "mosquitto": Daemon(1883, r"(?:listener|port)\s+(\d+)", ("/etc/mosquitto/conf.d/*.conf",), many=True),
     "lighttpd": Daemon(80, r"server\.port\s*=\s*(\d+)", ("/etc/lighttpd/lighttpd.conf",)),
     "busybox httpd": Daemon(80, r"port\s+(\d+)", (), r"-p (?:\S*:)?(\d+)"),
-    "haproxy": Daemon(0, r"bind\s+[^\s:]*:(\d+)", (), many=True),
     "sshd": Daemon(22, r"Port\s+(\d+)", ("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"), many=True),
+    "cupsd": Daemon(
+        631, r"Listen\s+(?:[^\s:/]*:)(\d+)", ("/etc/cups/cupsd.conf",), address=r"Listen\s+([^\s/]+):"
+    ),
+    "dnsmasq": Daemon(
+        53,
+        r"port=(\d+)",
+        ("/etc/dnsmasq.conf", "/etc/dnsmasq.d/*"),
+        address=r"listen-address=(\S+)",
+        protocols=_DNS,
+    ),
+    "grafana": Daemon(
+        3000,
+        r"http_port\s*=\s*(\d+)",
+        ("/etc/grafana/grafana.ini",),
+        address=r"http_addr\s*=\s*(\S+)",
+        sections=("server",),
+    ),
+    "in.tftpd": Daemon(69, r"(?!)()", (), r"(?:--address|-a) \S*:(\d+)", protocols=("udp",)),
+    "mongod": Daemon(
+        27017,
+        r"port\s*[:=]\s*(\d+)",
+        ("/etc/mongod.conf", "/etc/mongodb.conf"),
+        r"--port[= ](\d+)",
+        address=r"bind_?[iI]p\s*[:=]\s*(\S+)",
+        default_address="localhost",
+    ),
+    "nmbd": Daemon(137, r"(?!)()", (), also=(138,), protocols=("udp",)),
+    "php-fpm": Daemon(
+        0,
+        r"listen\s*=\s*(?:\S+:)?(\d+)\s*$",
+        ("/etc/php/*/fpm/pool.d/*.conf", "/etc/php-fpm.d/*.conf", "/etc/opt/*/*/php-fpm.d/*.conf"),
+        many=True,
+        address=r"listen\s*=\s*(\S+):\d+\s*$",
+    ),
+    "rabbitmq-server": Daemon(
+        5672,
+        r"listeners\.(?:tcp|ssl)\.\w+\s*=\s*(?:\S*:)?(\d+)",
+        ("/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/conf.d/*.conf"),
+        many=True,
+        also=(4369, 25672),
+    ),
+    "rsync": Daemon(
+        873, r"port\s*=\s*(\d+)", ("/etc/rsyncd.conf",), r"--port[= ](\d+)", address=r"address\s*=\s*(\S+)"
+    ),
+    "slapd": Daemon(389, r"(?!)()", (), r".*ldaps?://[^\s:/]*:(\d+)\S*.*"),
+    "smbd": Daemon(445, r"smb ports\s*=\s*(\d+)", ("/etc/samba/smb.conf",), also=(139,)),
+    "snmpd": Daemon(
+        161,
+        r"agentaddress\s+(?:udp6?:)?(?:\S*:)?(\d+)\s*$",
+        ("/etc/snmp/snmpd.conf", "/etc/snmp/snmpd.conf.d/*.conf"),
+        address=r"agentaddress\s+(?:udp6?:)?([\d.a-z,\[\]:]+)",
+        protocols=("udp",),
+    ),
+    "squid": Daemon(
+        3128,
+        r"https?_port\s+(?:\S*:)?(\d+)",
+        ("/etc/squid/squid.conf", "/etc/squid/conf.d/*.conf"),
+        many=True,
+        address=r"https?_port\s+(\S+):\d+",
+    ),
+    "unbound": Daemon(
+        53,
+        r"port:\s*(\d+)",
+        ("/etc/unbound/unbound.conf", "/etc/unbound/unbound.conf.d/*.conf"),
+        address=r"interface:\s*(\S+)",
+        default_address="localhost",
+        protocols=_DNS,
+    ),
+    "vsftpd": Daemon(
+        21,
+        r"listen_port=(\d+)",
+        ("/etc/vsftpd.conf", "/etc/vsftpd/vsftpd.conf"),
+        address=r"listen_address=(\S+)",
+    ),
+    "xrdp": Daemon(3389, r"port=(?:tcp://\S*:)?(\d+)", ("/etc/xrdp/xrdp.ini",), sections=("Globals",)),
 }
 """By the program's name."""
 
 _SECTION = re.compile(r"\s*\[([^\]]+)\]")
-_SERVER_SECTIONS = ("mysqld", "mariadbd", "mariadb", "server")
 
 
 def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tuple[Port, ...]:
@@ -87,7 +167,7 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
     daemon = DAEMONS[program]
     line = " ".join(words[1:])
     if daemon.argument and (said := re.search(rf"(?:^|\s){daemon.argument}(?:\s|$)", line)):
-        return (Port(int(said[1]), "tcp", "command line"),)
+        return _each({int(said[1]): "command line"}, daemon, loopback=False)
     named = [word for word in re.split(r"[\s=]", line) if word.endswith((".conf", ".cfg"))]
     numbers: dict[int, str] = {}
     address = daemon.default_address
@@ -95,30 +175,44 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
         [*named, *(path for place in daemon.places for path in _expanded(files, place))]
     ):
         text = files.text(path) or ""
-        for value in _values(text, daemon.setting):
+        for value in _values(text, daemon.setting, daemon.sections):
             numbers = {**(numbers if daemon.many else {}), int(value): printable(path)}
         if daemon.address:
-            address = ([address, *_values(text, daemon.address)])[-1]
+            address = ([address, *_values(text, daemon.address, daemon.sections)])[-1]
     if not numbers and daemon.default:
-        numbers = {daemon.default: f"default of {program}"}
-    loopback = is_loopback(address)
-    return tuple(Port(number, "tcp", source, loopback) for number, source in numbers.items() if number)
+        numbers = dict.fromkeys((daemon.default, *daemon.also), f"default of {program}")
+    return _each(numbers, daemon, is_loopback(address))
 
 
-def _values(text: str, setting: str) -> Iterator[str]:
+def _each(numbers: Mapping[int, str], daemon: Daemon, loopback: bool) -> tuple[Port, ...]:
+    return tuple(
+        Port(number, protocol, source, loopback)
+        for number, source in numbers.items()
+        if 0 < number < 65536
+        for protocol in daemon.protocols
+    )
+
+
+def _values(text: str, setting: str, sections: tuple[str, ...]) -> Iterator[str]:
     """Values of a setting, those of other programs' sections left out."""
     section = ""
     for line in text.splitlines():
         if found := _SECTION.match(line):
             section = found[1]
         elif (found := re.match(rf"\s*{setting}", line, re.IGNORECASE)) and (
-            not section or section.startswith(_SERVER_SECTIONS)
+            not section or not sections or section.startswith(sections)
         ):
             yield found[1]
 
 
 def _expanded(files: GuestFiles, place: str) -> list[str]:
-    folder, _, name = place.rpartition("/")
-    if "*" not in name:
-        return [place]
-    return [f"{folder}/{entry}" for entry in files.names(folder) if fnmatchcase(entry, name)]
+    """The files that a pattern names, each part of it matched in its own directory."""
+    paths = [""]
+    for part in place.strip("/").split("/"):
+        if "*" in part:
+            paths = [
+                f"{path}/{name}" for path in paths for name in files.names(path) if fnmatchcase(name, part)
+            ]
+        else:
+            paths = [f"{path}/{part}" for path in paths]
+    return paths
