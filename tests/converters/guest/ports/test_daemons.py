@@ -122,7 +122,7 @@ def test_dovecot(plant: Plant) -> None:
     files = {
         "/etc/dovecot/dovecot.conf": "!include_try /usr/share/dovecot/*.protocol\n!include conf.d/*.conf\n",
         "/usr/share/dovecot/imapd.protocol": "protocols = $protocols imap sieve\n",
-        "/etc/dovecot/conf.d/10-master.conf": "service imap-login {\n  inet_listener imap {\n    port = 0\n}\n"
+        "/etc/dovecot/conf.d/10-master.conf": "service x {\n  inet_listener imap {\n    port = 0\n}\n"
         "  #inet_listener imaps { port = 1 }\n  inet_listener imaps {\n    address = 127.0.0.1\n  }\n}\n",
     }
     found = _ports(plant, "/usr/sbin/dovecot -F", files)
