@@ -15,9 +15,9 @@ import pytest
 
 from converters.disks.base import RawFile
 from converters.errors import UnsupportedError
-from converters.filesystems import uml
 from converters.filesystems.mounts import open_guest
 from converters.filesystems.tree import GuestTree
+from converters.filesystems.uml import machine
 from converters.guest.facts import StepDown
 from tests.converters.filesystems.journals import FILES, NEW, busy_image, make_filesystem
 from tests.kernel import kernel_entries, kernel_hashes, mounted, needs_root, reader_hashes
@@ -132,7 +132,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     logger = logging.getLogger("converters.filesystems")
     logger.addHandler(handler)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(uml, "KERNEL", "linux.uml-of-nobody")
+        patch.setattr(machine, "KERNEL", "linux.uml-of-nobody")
         tree = open_guest([RawFile(str(disk)) for disk in disks], folder, Reading())
     logger.removeHandler(handler)
     with tree:

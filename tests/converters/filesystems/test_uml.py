@@ -181,7 +181,7 @@ def test_type_that_this_kernel_does_not_recover(tmp_path: Path) -> None:
 
 
 def test_disk_too_large_for_the_memory(tmp_path: Path) -> None:
-    with pytest.raises(RecoveryError, match="takes 1184 MiB of memory, more than 1024"):
+    with pytest.raises(RecoveryError, match="large takes 1184 MiB of memory, more than 1024"):
         recover(_empty(tmp_path / "disk", 4 << 40), 0, "ext4", tmp_path / "cow")
 
 
