@@ -37,6 +37,12 @@ class DiskError(ConvertError):
     default_hint = "check the disk where it came from; `qemu-img check` checks a file"
 
 
+class DescriptorError(ConvertError):
+    """A machine's descriptor (VMX, OVF) or package (OVA) is damaged, or says what cannot be."""
+
+    kind = "descriptor"
+
+
 class UnsupportedError(ConvertError):
     """What the disk holds is known, and no engine here can read it exactly."""
 
