@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup prepare demo test test-all test-containers lint bench clean
 PYTHON := .venv/bin/python
+# Two processes share the tests; each starts its own simulators and registries.
+BESIDE := -n 2 --dist worksteal
 
 help:
 	@echo "make demo              convert the VMs of an embedded vCenter simulator into a local registry"
@@ -26,10 +28,10 @@ prepare: setup
 	@$(PYTHON) -m deploy.demo.prepare
 
 test: lint prepare
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(BESIDE)
 
 test-all: lint prepare
-	$(PYTHON) -m pytest -m "not containers"
+	$(PYTHON) -m pytest $(BESIDE) -m "not containers"
 
 test-containers: prepare
 	$(PYTHON) -m pytest -m containers

@@ -143,7 +143,7 @@ def test_a_worker_that_comes_later_is_tested_too(
     snapshots: list[int] = []
     over = threading.Event()
     with remote_cluster(tmp_path, workers=0) as (address, _):
-        cluster = ClusterSettings(scheduler=address, scratch=str(place.scratch), connect_seconds=3)
+        cluster = ClusterSettings(scheduler=address, scratch=str(place.scratch), connect_seconds=PATIENCE)
         with prepared(place, cluster=cluster) as run:
 
             def start_workers() -> None:

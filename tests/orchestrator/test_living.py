@@ -109,7 +109,7 @@ def test_a_run_among_others_loses_nothing_and_hurts_nobody(
     place: Place, simulator: Simulator, administrator: Session
 ) -> None:
     simulator.occupy("deleted", "cloneVm", seconds=600)
-    simulator.occupy("renamed", "relocateVm", seconds=5)
+    simulator.occupy("renamed", "relocateVm", seconds=20)
     simulator.disturb_downloads(Download(vm="crowded", rate=1 << 20))
     rules = Rules(backoff_base=0.2, put_off_pause=0.5, backoff_limit=0.5)
     patience = Patience(grace=60.0, heartbeat=1.0, look=0.3)

@@ -15,8 +15,8 @@ import time
 
 from orchestrator.ledger import EnlistedVm, Ledger
 
-_LONGEST = 0.25
-"""Seconds of a process's life."""
+_LIVES = 2.0
+"""The longest life of a process, in the time that one needs until its first write is acknowledged."""
 
 
 def write(location: str, password: str) -> None:
@@ -30,17 +30,42 @@ def write(location: str, password: str) -> None:
         os.write(sys.stdout.fileno(), f"{name}\n".encode())
 
 
+def begin(location: str, password: str, output: int) -> int:
+    """The number of a new process that writes to ``output`` what is acknowledged."""
+    child = os.fork()
+    if child == 0:
+        os.dup2(output, sys.stdout.fileno())
+        write(location, password)
+    return child
+
+
+def kill(child: int) -> None:
+    """End a process at once."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def first_write(location: str, password: str) -> float:
+    """Seconds that a process needs until its first write is acknowledged, on this machine, now."""
+    began = time.monotonic()
+    heard, said = os.pipe()
+    child = begin(location, password, said)
+    os.close(said)
+    os.read(heard, 1)
+    seconds = time.monotonic() - began
+    kill(child)
+    return seconds
+
+
 def main() -> None:
     """Begin and kill one process after another."""
     location, rounds, password = sys.argv[1], int(sys.argv[2]), sys.stdin.read()
+    longest = _LIVES * first_write(location, password)
     instants = random.Random(7)
     for _ in range(rounds):
-        child = os.fork()
-        if child == 0:
-            write(location, password)
-        time.sleep(instants.uniform(0.0, _LONGEST))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        child = begin(location, password, sys.stdout.fileno())
+        time.sleep(instants.uniform(0.0, longest))
+        kill(child)
 
 
 if __name__ == "__main__":

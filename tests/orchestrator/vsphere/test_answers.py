@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -126,6 +128,15 @@ contents = st.builds(
 results = st.builds(
     PC.RetrieveResult, token=st.none() | texts, objects=st.lists(contents, min_size=1, max_size=4)
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_copies() -> Iterator[None]:
+    """Faults are copied as pyvmomi means it, also where Dask has registered its own way for exceptions."""
+    faults = [kind for kind in copyreg.dispatch_table if issubclass(kind, vmodl.MethodFault)]
+    registered = {kind: copyreg.dispatch_table.pop(kind) for kind in faults}
+    yield
+    copyreg.dispatch_table.update(registered)
 
 
 def envelope(body: str, head: str = "") -> bytes:
