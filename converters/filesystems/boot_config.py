@@ -29,7 +29,10 @@ _ENTRIES = b"loader/entries"
 _MOST_ENTRIES = 50
 _LIMIT = 1 << 20
 _KERNEL_LINE = re.compile(r"\s*(?:linux\w*|kernel|options|append|(?:set\s+)?\w*kernel_?opts=)", re.IGNORECASE)
-_PARAMETER = re.compile(r"""(?:^|[\s"'=])(root|rootflags)=("[^"]*"|'[^']*'|\S+)""")
+_PARAMETER = re.compile(
+    r"""(?:^|[\s'"=])(?P<name>root|rootflags)=(?P<value>(?<="root=)[^"]*|"[^"]*"|'[^']*'|[^\s"']+)"""
+)
+"""A value with a blank is quoted, or the whole parameter is."""
 
 
 @dataclass(frozen=True, slots=True)

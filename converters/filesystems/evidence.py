@@ -68,7 +68,7 @@ class Candidate:
         written = last_written(self.filesystem)
         day = time.strftime("%Y-%m-%d", time.gmtime(written / 10**9)) if 0 < written < 1 << 62 else ""
         told = (
-            release.name if release is not None else "",
+            f"{release.name} {release.version}".strip() if release is not None else "",
             printable(read_hostname(files)),
             f"last written {day}" if day else "",
         )

@@ -214,8 +214,6 @@ class _Assembly:
 
 
 def _subvolume(line: Line) -> str:
-    """The mount option that chooses a part of the volume."""
-    for name in ("subvol", "subvolid"):
-        if value := line.option(name):
-            return f"{name}={value}"
-    return ""
+    """The mount options that choose a part of the volume."""
+    chosen = ((name, line.option(name)) for name in ("subvol", "subvolid"))
+    return ",".join(f"{name}={value}" for name, value in chosen if value)

@@ -7,7 +7,7 @@ import re
 from converters.guest.facts import VolumeRole
 
 _SYSTEM = re.compile(
-    r"/|/(usr|boot|efi|bin|sbin|lib\w*|etc|root|dev|proc|sys|run|tmp|\.snapshots)(/.*)?"
+    r"/|/(usr|boot|efi|bin|sbin|lib(32|64|x32)?|etc|root|dev|proc|sys|run|tmp|\.snapshots)(/.*)?"
     r"|/opt|/var|/var/(log|cache|tmp|spool|adm|crash|run|lock)(/.*)?|/var/lib",
     re.DOTALL,
 )

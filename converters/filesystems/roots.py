@@ -135,9 +135,11 @@ class _Search:
 
     def _open(self, place: Place, options: str = "") -> Filesystem | None:
         try:
-            return self._opener.open(place, options).filesystem
+            # A btrfs is not seen whole for a look: what is mounted of it may be one subvolume of many.
+            return self._opener.peek(place, options) or self._opener.open(place, options).filesystem
         except (FilesystemError, UnsupportedError) as error:
-            self._failures.append(error)
+            if not options:
+                self._failures.append(error)
             return None
 
     def kernel_roots(self) -> list[Line]:
@@ -156,6 +158,10 @@ class _Search:
 
     def chosen(self, place: Place) -> Root:
         """A place that a person named, with the subvolume on it that is a root."""
+        if place.content.type != "btrfs":
+            return Root(place)
+        # Its subvolume may have an odd name, which a boot loader on another volume tells.
+        self.among(other for other in next(self.groups()) if other != place)
         candidates = [candidate for candidate in self._candidates(place) if candidate.options]
         match candidates:
             case []:

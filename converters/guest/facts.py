@@ -130,7 +130,7 @@ class MountPoint:
     size: int = 0
     """Bytes of the volume; 0 where only the appliance sees it."""
     subvolume: str = ""
-    """``subvol=…`` or ``subvolid=…`` where a part of the volume is mounted."""
+    """``subvol=…`` and ``subvolid=…`` where a part of the volume is mounted."""
     bound: str = ""
     """The directory or file of the guest that a bind mount shows here; empty for a mount of a volume."""
 
