@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
-from converters.guest.facts import Directory, GuestFacts, Role, Service
+from converters.guest.facts import Directory, GuestFacts, Job, Role, Service
 from converters.image.config import RunConfig
 
 MIB = 1 << 20
@@ -90,7 +90,10 @@ def plan_image(
         resources=resources(machine),
         service=service.name if service else "",
         directories=guest.directories,
-        notes=(*service.notes, *_unreachable(service)) if service else _why_a_shell(applications),
+        notes=(
+            *((*service.notes, *_unreachable(service)) if service else _why_a_shell(applications)),
+            *_scheduled(guest.jobs),
+        ),
     )
 
 
@@ -152,3 +155,17 @@ def _how_to_start(service: Service) -> str:
         return f"Service {service.name} ({service.unit}): no command is known. " + " ".join(service.notes)
     as_user = f" as user {service.user}" if service.user else ""
     return f"Service {service.name} ({service.unit}) starts with: {shlex.join(service.command)}{as_user}"
+
+
+def _scheduled(jobs: tuple[Job, ...]) -> tuple[str, ...]:
+    """Jobs that the machine ran by the clock, which no container starts by itself."""
+    return tuple(_to_schedule(job) for job in jobs if job.role is Role.APPLICATION)
+
+
+def _to_schedule(job: Job) -> str:
+    command = " && ".join(shlex.join(words) for words in job.commands) or "a command that is not known"
+    when = "at boot" if job.at_boot else f"at `{job.schedule}`" if job.schedule else "by the clock"
+    zone = f" ({job.timezone})" if job.timezone else ""
+    as_user = f" as user {job.user}" if job.user else ""
+    told = f"Job {job.name} ({job.source}) ran {when}{zone}{as_user}: {command}. Schedule it from outside."
+    return " ".join((told, *job.notes))

@@ -65,6 +65,31 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """Something the guest runs by the clock, or once at boot, and that ends."""
+
+    name: str
+    """Unique among the guest's jobs of one source."""
+    source: str
+    """The crontab, script or timer that says so."""
+    role: Role
+    reason: str
+    """Why it has this role."""
+    commands: tuple[tuple[str, ...], ...]
+    """Command lines, one after the other; empty when none could be worked out."""
+    schedule: str = ""
+    """Five fields of crontab(5), numbers for names; empty when those cannot say it, or it runs at boot."""
+    at_boot: bool = False
+    user: str = ""
+    input: str = ""
+    """What the command reads on its standard input."""
+    environment: tuple[tuple[str, str], ...] = ()
+    timezone: str = ""
+    """Of the schedule; empty: the guest's own."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """A directory that the guest makes anew at each boot, below ``/run``, where an image has nothing."""
 
@@ -87,6 +112,7 @@ class GuestFacts:
     init: str
     """``systemd``, ``sysv``, ``openrc``, ``upstart`` or empty."""
     services: tuple[Service, ...] = ()
+    jobs: tuple[Job, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     timezone: str = ""
     directories: tuple[Directory, ...] = ()

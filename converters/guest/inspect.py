@@ -7,7 +7,7 @@ from converters.filesystems.base import Filesystem
 from converters.guest.accounts import Accounts
 from converters.guest.architecture import read_architecture
 from converters.guest.directories import merged, tmpfiles_directories
-from converters.guest.facts import GuestFacts, Release
+from converters.guest.facts import GuestFacts, Job, Release
 from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import (
     detect_init,
@@ -16,8 +16,10 @@ from converters.guest.identity import (
     read_manager_environment,
     read_timezone,
 )
+from converters.guest.jobs import scheduled_jobs
+from converters.guest.jobs.timers import timer_jobs
 from converters.guest.release import read_release
-from converters.guest.services import find_services
+from converters.guest.services import Started, find_services
 
 _UNKNOWN = Release(id="linux", version="", name="Linux", family="", source="")
 
@@ -43,15 +45,24 @@ def inspect(fs: Filesystem) -> GuestFacts:
     hostname = read_hostname(files)
     accounts = Accounts(files)
     init = detect_init(files)
-    services, directories = find_services(init, files, accounts, hostname, read_manager_environment(files))
+    started = find_services(init, files, accounts, hostname, read_manager_environment(files))
     return GuestFacts(
         release=release or _UNKNOWN,
         architecture=read_architecture(files),
         hostname=printable(hostname),
         init=init,
-        services=services,
+        services=started.services,
+        jobs=_jobs(files, init, started),
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
-        directories=merged([*tmpfiles_directories(files, accounts), *directories]),
+        directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         notes=files.notes,
     )
+
+
+def _jobs(files: GuestFiles, init: str, started: Started) -> tuple[Job, ...]:
+    """What runs by the clock, whoever starts it."""
+    jobs = scheduled_jobs(files, init)
+    if started.boot is None:
+        return jobs
+    return (*jobs, *timer_jobs(started.boot.units, started.boot.tree, started.boot.executions))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
-from converters.guest.facts import Directory, GuestFacts, Port, Release, Role, Service
+from converters.guest.facts import Directory, GuestFacts, Job, Port, Release, Role, Service
 from converters.plan import SHELL, ImagePlan, MachineFacts, Resources, plan_image, resources
 
 NGINX = Service(
@@ -121,3 +121,23 @@ def test_a_plan_travels_as_json() -> None:
     adapter = TypeAdapter(ImagePlan)
     plan = plan_image(_guest(NGINX), MACHINE)
     assert adapter.validate_json(adapter.dump_json(plan)) == plan
+
+
+def test_jobs_are_told_since_no_container_starts_them() -> None:
+    nightly = Job(
+        "app-1", "/var/spool/cron/app", Role.APPLICATION, "own", (("/bin/sh", "-c", "x y"),), "0 3 * * *"
+    )
+    jobs = (
+        replace(nightly, user="app", timezone="UTC", notes=("Note.",)),
+        replace(nightly, name="app-2", schedule="", at_boot=True),
+        replace(nightly, name="fstrim", role=Role.PLATFORM),
+        replace(nightly, name="app-3", schedule="", commands=()),
+    )
+    plan = plan_image(replace(_guest(NGINX), jobs=jobs), MACHINE)
+    assert plan.notes[1:] == (
+        "Job app-1 (/var/spool/cron/app) ran at `0 3 * * *` (UTC) as user app: /bin/sh -c 'x y'."
+        " Schedule it from outside. Note.",
+        "Job app-2 (/var/spool/cron/app) ran at boot: /bin/sh -c 'x y'. Schedule it from outside.",
+        "Job app-3 (/var/spool/cron/app) ran by the clock: a command that is not known."
+        " Schedule it from outside.",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Role, Service
@@ -28,10 +29,22 @@ _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Sockets")
 _ACTIVATORS = ("socket", "path")
 
 
-def find_systemd_services(
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a boot under systemd starts."""
+
+    services: tuple[Service, ...]
+    """By name."""
+    units: Mapping[str, Unit]
+    """Every started unit by name, of all types."""
+    tree: UnitTree
+    executions: Executions
+
+
+def systemd_boot(
     files: GuestFiles, accounts: Accounts, hostname: str, manager_environment: Mapping[str, str]
-) -> tuple[tuple[Service, ...], tuple[Unit, ...]]:
-    """The services that boot starts, by name, and the units they come from.
+) -> Boot:
+    """The services that boot starts, and the units they come from.
 
     A service behind a socket or path unit counts as started: somebody's first connection starts it. One
     behind a timer does not: it is a job.
@@ -48,7 +61,8 @@ def find_systemd_services(
     ]
     scripts = generated_services(files, tree)
     services += [script_service(files, name.removesuffix(".service"), path) for name, path in scripts.items()]
-    return tuple(sorted(services, key=lambda service: service.name)), tuple(units.values())
+    services.sort(key=lambda service: service.name)
+    return Boot(tuple(services), units, tree, executions)
 
 
 def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:

@@ -8,7 +8,7 @@ import pytest
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Role, Service
-from converters.guest.services.systemd import find_systemd_services
+from converters.guest.services.systemd import systemd_boot
 from tests.converters.guest.conftest import Plant
 
 LIB, ETC = "/usr/lib/systemd/system", "/etc/systemd/system"
@@ -27,8 +27,8 @@ WANTED = f"{ETC}/multi-user.target.wants"
 
 def _services(plant: Plant, files: Mapping[str, str]) -> dict[str, Service]:
     guest = plant({**BASE, **files})
-    services, _ = find_systemd_services(guest, Accounts(guest), "web.example.org", {"PATH": "/bin"})
-    return {service.name: service for service in services}
+    boot = systemd_boot(guest, Accounts(guest), "web.example.org", {"PATH": "/bin"})
+    return {service.name: service for service in boot.services}
 
 
 def _one(plant: Plant, body: str, files: Mapping[str, str] | None = None) -> Service:
