@@ -49,12 +49,14 @@ class _Line:
 
 
 def cron_jobs(files: GuestFiles, init: str) -> tuple[Job, ...]:
-    """Every job of the guest's crontabs, the scripts of a run-parts directory one by one."""
+    """Every job of the guest's crontabs, the scripts of a run-parts directory one by one.
+
+    Without a cron daemon nobody runs them, and they are none.
+    """
     tables = list(_tables(files))
     if tables and not any(files.entry(daemon) for daemon in (*_DAEMONS, *_busybox(files))):
-        files.note(
-            "There are crontabs, and no cron daemon that would run them: their jobs are told all the same."
-        )
+        files.note("There are crontabs, but no cron daemon that runs their jobs.")
+        return ()
     jobs = [job for path, user in tables for job in _of_table(files, path, user, init)]
     return (*jobs, *_anacron_jobs(files))
 

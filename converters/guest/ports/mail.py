@@ -9,24 +9,7 @@ from fnmatch import fnmatchcase
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
 from converters.guest.ports.address import is_loopback, merged
-
-SERVICES: Mapping[str, int] = {
-    "smtp": 25,
-    "lmtp": 24,
-    "pop3": 110,
-    "imap": 143,
-    "imap2": 143,
-    "smtps": 465,
-    "submissions": 465,
-    "ssmtp": 465,
-    "urd": 465,
-    "submission": 587,
-    "msa": 587,
-    "imaps": 993,
-    "pop3s": 995,
-    "sieve": 4190,
-}
-"""Ports by the names that services(5) has for mail; the guest's own file comes first."""
+from converters.guest.ports.names import service_number
 
 _DOVECOT_PORTS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "imap": (("imap", 143), ("imaps", 993)),
@@ -60,17 +43,6 @@ def _postfix(files: GuestFiles, path: str, loopback: bool) -> Iterator[Port]:
         number = service_number(files, service)
         if number:
             yield Port(number, "tcp", printable(path), is_loopback(host) if colon else loopback)
-
-
-def service_number(files: GuestFiles, name: str) -> int:
-    """A port by its number, or by its name as the guest's services(5) has it; 0 for an unknown name."""
-    if name.isdecimal():
-        return int(name)
-    for line in (files.text("/etc/services") or "").splitlines():
-        fields = line.partition("#")[0].split()
-        if len(fields) >= 2 and name in (fields[0], *fields[2:]) and fields[1].endswith("/tcp"):
-            return int(fields[1].removesuffix("/tcp"))
-    return SERVICES.get(name, 0)
 
 
 def dovecot_ports(files: GuestFiles, words: tuple[str, ...]) -> tuple[Port, ...]:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.guest.accounts import Accounts
-from converters.guest.facts import Directory, Service
+from converters.guest.facts import Directory, Role, Service
 from converters.guest.files import GuestFiles
+from converters.guest.services.inetd import find_inetd_services
+from converters.guest.services.openrc import find_openrc_services
 from converters.guest.services.runtime import runtime_directories
+from converters.guest.services.supervised import find_supervised_services
 from converters.guest.services.systemd import Boot, systemd_boot
 from converters.guest.services.sysv import find_sysv_services
+from converters.guest.services.upstart import find_upstart_services
+
+_SUPERVISORS = (
+    "supervisor",
+    "supervisord",
+    "inetd",
+    "openbsd-inetd",
+    "inetutils-inetd",
+    "xinetd",
+    "runit",
+    "runsvdir",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +42,31 @@ class Started:
 def find_services(
     init: str, files: GuestFiles, accounts: Accounts, hostname: str, environment: Mapping[str, str]
 ) -> Started:
-    """The services that ``init`` starts at boot, and what belongs to them.
+    """The services that a boot starts: those of ``init``, and those that other supervisors keep running.
 
     Args:
         init: as in ``GuestFacts.init``.
         environment: what the service manager gives every service.
     """
+    started = _by_init(init, files, accounts, hostname, environment)
+    more = (*find_supervised_services(files, accounts), *find_inetd_services(files, accounts))
+    if not more:
+        return started
+    known = {service.name for service in started.services}
+    own = tuple(_in_its_place(service) for service in started.services)
+    return replace(started, services=(*own, *(service for service in more if service.name not in known)))
+
+
+def _in_its_place(service: Service) -> Service:
+    """A supervisor whose programs are services of their own is not needed for them."""
+    if service.name.rpartition("/")[2] not in _SUPERVISORS:
+        return service
+    return replace(service, role=Role.PLATFORM, reason="starts other services, which are listed on their own")
+
+
+def _by_init(
+    init: str, files: GuestFiles, accounts: Accounts, hostname: str, environment: Mapping[str, str]
+) -> Started:
     match init:
         case "systemd":
             boot = systemd_boot(files, accounts, hostname, environment)
@@ -40,8 +74,11 @@ def find_services(
         case "sysv":
             return Started(find_sysv_services(files))
         case "upstart":
-            files.note("Jobs of upstart (/etc/init/*.conf) were passed over; SysV scripts were looked at.")
-            return Started(find_sysv_services(files))
+            jobs = find_upstart_services(files, accounts)
+            scripts = (one for one in find_sysv_services(files) if one.name not in {job.name for job in jobs})
+            return Started((*jobs, *scripts))
+        case "openrc":
+            return Started(find_openrc_services(files, accounts))
         case _:
             files.note(f"Services of the init system {init or '(none found)'} are not known.")
             return Started()

@@ -131,10 +131,10 @@ def test_tables_of_users(plant: Plant, folder: str) -> None:
     assert jobs["app-1"].user == "app"
 
 
-def test_jobs_without_a_daemon_are_told(plant: Plant) -> None:
+def test_without_a_daemon_nothing_runs(plant: Plant) -> None:
     guest = plant({"/etc/crontab": "0 0 * * * root true\n"})
-    assert len(scheduled_jobs(guest, "sysv")) == 1
-    assert any("no cron daemon" in note for note in guest.notes)
+    assert scheduled_jobs(guest, "sysv") == ()
+    assert guest.notes == ("There are crontabs, but no cron daemon that runs their jobs.",)
 
 
 def test_the_queue_of_at(plant: Plant) -> None:

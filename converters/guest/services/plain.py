@@ -1,0 +1,71 @@
+"""A service from a command line, whichever init's file holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from converters.guest.accounts import Accounts
+from converters.guest.facts import Role, Service
+from converters.guest.files import GuestFiles, printable
+from converters.guest.identity import SERVICE_PATH
+from converters.guest.ports import service_ports
+from converters.guest.services.foreground import Foreground, foreground
+from converters.guest.services.roles import platform_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What an init's file says of a service."""
+
+    name: str
+    path: str
+    """Of the file that says it."""
+    words: tuple[str, ...]
+    """Command line; empty when the file holds a script, or none."""
+    kind: str
+    """What it is called by: ``a job of upstart``."""
+    forks: bool = False
+    """Whether the command goes to the background."""
+    user: str = ""
+    group: str = ""
+    working_directory: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: str = "") -> Service:
+    """The service, with the ports of its program.
+
+    Args:
+        reason: why it is the machine's own, where the name does not tell.
+    """
+    reason = reason or platform_reason(plain.name)
+    found = foreground(files, plain.words) if plain.forks and plain.words else Foreground(plain.words)
+    environment = {"PATH": SERVICE_PATH, **plain.environment}
+    notes = plain.notes
+    if plain.user and accounts.uid(plain.user) is None:
+        notes = (
+            *notes,
+            f"Its user {plain.user} is not in the guest's /etc/passwd: create it, or name a number.",
+        )
+    return Service(
+        name=printable(plain.name),
+        unit=printable(plain.path),
+        role=Role.PLATFORM if reason else Role.APPLICATION,
+        reason=reason or f"{plain.kind} that is not one of the machine's own",
+        command=tuple(printable(word) for word in found.words),
+        user=found.user or printable(plain.user),
+        group=printable(plain.group),
+        working_directory=printable(plain.working_directory),
+        environment=tuple((printable(name), printable(value)) for name, value in environment.items()),
+        stop_signal=found.stop_signal or plain.stop_signal or "SIGTERM",
+        ports=service_ports(files, found.words, environment),
+        notes=(*notes, *found.notes),
+    )
+
+
+def shell_words(script: str) -> tuple[str, ...]:
+    """A shell that runs a script."""
+    return ("/bin/sh", "-c", script)
