@@ -21,6 +21,7 @@ import httpx
 from converters.disks.base import AbsentDisk, DiskSource
 from converters.disks.nfc import StreamDecoder
 from converters.errors import StreamError
+from orchestrator.fleet.files import FileMark
 from orchestrator.vsphere.values import DiskDevice, LeaseDisk
 from orchestrator.work import Work
 
@@ -61,6 +62,8 @@ class Downloaded:
     received: int
     written: int
     """Without the holes."""
+    files: tuple[FileMark, ...] = ()
+    """Files that are read where they lie, and must not change until that is done."""
 
 
 def download(order: DownloadOrder, work: Work) -> Downloaded:
@@ -136,11 +139,16 @@ def _one(
 
 
 def _absent(device: DiskDevice, index: int, work: Work) -> tuple[DiskSource, int]:
+    return empty_disk(device, index, work), 0
+
+
+def empty_disk(device: DiskDevice, index: int, work: Work) -> AbsentDisk:
+    """A small file of zeros in the place of a disk that is left out, or has no content."""
     path = work.scratch / f"disk-{index}.absent"
     with path.open("wb") as file:
         file.truncate(_PLACEHOLDER)
     name = f"{device.label or f'disk {index}'} {device.file}".strip()
-    return AbsentDisk(str(path), name, device.capacity), 0
+    return AbsentDisk(str(path), name, device.capacity)
 
 
 def _stream(disk: LeaseDisk, order: DownloadOrder) -> Iterator[bytes]:

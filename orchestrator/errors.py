@@ -172,6 +172,18 @@ class DisksChangedError(VCenterError):
     retryable = True
 
 
+class FilesMissingError(OrchestratorError):
+    """A worker does not see a machine's files, or sees others than the orchestrator."""
+
+    kind = "files-missing"
+
+
+class FilesChangedError(OrchestratorError):
+    """A machine runs from its files, or somebody wrote to them while they were read."""
+
+    kind = "files-changed"
+
+
 class WorkerLostError(OrchestratorError):
     """The Dask worker that held a stage ended."""
 

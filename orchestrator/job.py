@@ -20,6 +20,7 @@ from converters.request import Converted, Reading, Request, Target
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
 from orchestrator.errors import OrchestratorError, WorkerLostError
+from orchestrator.files import FilesOrder
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
 from orchestrator.ledger import RunLedger
@@ -81,7 +82,27 @@ class Published:
     digest: str
 
 
-class Control:
+class Publisher:
+    """The stage that needs the ledger and the right to publish; its method is called by name."""
+
+    def __init__(self, run: RunLedger, open_output: Callable[[str], AbstractContextManager[Output]]) -> None:
+        """``open_output`` opens a repository with this process's credentials."""
+        self._run = run
+        self._open_output = open_output
+
+    def publish(self, order: PublishOrder) -> Published:
+        """Make the image visible; refused when the ledger has another attempt or run in its place."""
+        if not self._run.may_publish(order.job, order.attempt):
+            raise WorkerLostError(
+                f"attempt {order.attempt} of job {order.job} is not the ledger's any more: not published",
+                "another run took over; see `orchestrate status`",
+            )
+        with self._open_output(order.converted.target.repository) as output:
+            descriptor = publish(order.converted, output)
+            return Published(output.reference(descriptor.digest), descriptor.digest)
+
+
+class Control(Publisher):
     """The stages that need vCenter, the ledger or the right to publish; its methods are called by name."""
 
     def __init__(
@@ -93,11 +114,10 @@ class Control:
         open_output: Callable[[str], AbstractContextManager[Output]],
     ) -> None:
         """``ledger`` is its id; ``open_output`` opens a repository with this process's credentials."""
+        super().__init__(run, open_output)
         self._vcenter = vcenter
         self._ledger = ledger
-        self._run = run
         self._settings = settings
-        self._open_output = open_output
         self._uncertain: set[str] = set()
         """Jobs whose snapshot may still be made, although nothing was heard of it."""
 
@@ -132,17 +152,6 @@ class Control:
         )
         self._uncertain.discard(order.job)
         return removal
-
-    def publish(self, order: PublishOrder) -> Published:
-        """Make the image visible; refused when the ledger has another attempt or run in its place."""
-        if not self._run.may_publish(order.job, order.attempt):
-            raise WorkerLostError(
-                f"attempt {order.attempt} of job {order.job} is not the ledger's any more: not published",
-                "another run took over; see `orchestrate status`",
-            )
-        with self._open_output(order.converted.target.repository) as output:
-            descriptor = publish(order.converted, output)
-            return Published(output.reference(descriptor.digest), descriptor.digest)
 
     def _marker(self, job: str) -> Marker:
         expires = self._vcenter.current_time() + self._settings.snapshot_seconds
@@ -183,13 +192,16 @@ class VmJob:
                 cluster.submit_resident(key, "snapshot", self.planned.vm.moref, self.planned.job)
             case Stage.EXPORT:
                 cluster.submit_resident(key, "export", self.snapshot)
+            case Stage.DOWNLOAD if self.planned.files is not None:
+                order = FilesOrder(self.planned.files, self.planned.vm.disks, self.planned.left_out)
+                cluster.submit(key, worker, self.stages.files, order)
             case Stage.DOWNLOAD:
                 cluster.submit(key, worker, self.stages.download, self._download_order())
             case Stage.CONVERT:
                 cluster.submit(key, worker, self.stages.convert, self._convert_order())
             case Stage.PUBLISH:
-                order = PublishOrder(self.planned.job, attempt, _have(self.converted))
-                cluster.submit_resident(key, "publish", order)
+                publishing = PublishOrder(self.planned.job, attempt, _have(self.converted))
+                cluster.submit_resident(key, "publish", publishing)
             case Stage.RELEASE:
                 cluster.submit_resident(key, "release", self._release_order())
             case _:
@@ -220,18 +232,24 @@ class VmJob:
         )
 
     def _convert_order(self) -> ConvertOrder:
-        vm = self.planned.vm
+        vm, downloaded = self.planned.vm, _have(self.downloaded)
+        exported = (
+            self.planned.files is None
+        )  # else these are paths of this machine, which an image need not tell
         labels = vm_labels(
-            name=vm.name, moref=vm.moref, instance_uuid=vm.instance_uuid, datacenter=vm.datacenter
+            name=vm.name,
+            moref=vm.moref if exported else "",
+            instance_uuid=vm.instance_uuid,
+            datacenter=vm.datacenter if exported else "",
         )
         request = Request(
-            disks=_have(self.downloaded).disks,
+            disks=downloaded.disks,
             machine=machine_facts(vm),
             target=Target(self.planned.repository, self.settings.tags),
             labels=tuple(labels.items()),
             reading=self.settings.reading,
         )
-        return ConvertOrder(request, self.settings.access)
+        return ConvertOrder(request, self.settings.access, downloaded.files)
 
     def _release_order(self) -> ReleaseOrder:
         return ReleaseOrder(

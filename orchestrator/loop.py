@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from converters.request import Converted
 from orchestrator import logs
@@ -42,7 +42,6 @@ from orchestrator.interrupts import SWEEP_HINT
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
-from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.values import Lease, Placement
 from orchestrator.whereabouts import PERIOD
 
@@ -59,6 +58,18 @@ _PHASES = {
     Mode.DRAIN: RunPhase.DRAINING,
     Mode.CANCEL: RunPhase.CANCELLING,
 }
+
+
+class Keeper(Protocol):
+    """Who keeps leases alive."""
+
+    def report_progress(self, lease: Lease, received: int) -> None:
+        """Bytes of all the lease's disks that have arrived. Raises ``LeaseError`` when it has ended."""
+        ...
+
+    def leave(self, seconds: float) -> None:
+        """Let go of everything, as far as that goes in so many seconds: the process is about to end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class Loop:
     fleet: Fleet
     jobs: Mapping[str, VmJob]
     cluster: Cluster
-    vcenter: VCenterApi
+    keeper: Keeper
     ledger: RunLedger
     board: Board
     events: queue.SimpleQueue[Event]
@@ -113,7 +124,7 @@ class Loop:
             self._beat_when_due()
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self.ledger.end("interrupted")
-                self.vcenter.leave(_LEAVE_SECONDS)
+                self.keeper.leave(_LEAVE_SECONDS)
                 self.leave(SWEEP_HINT)
                 return
             event = self._next()
@@ -213,7 +224,7 @@ class Loop:
         if lease is None:
             return
         try:
-            self.vcenter.report_progress(lease, received)
+            self.keeper.report_progress(lease, received)
         except LeaseError as error:
             self._on_failed(job, Stage.DOWNLOAD, self.fleet.jobs[job].attempt, failure_of(error))
 

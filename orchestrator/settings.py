@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 
+from converters.descriptors.package import Verification
 from converters.errors import OutputError
 from converters.image.rules import select
 from converters.outputs.reference import TAG, split_repository
@@ -160,6 +161,20 @@ class Settings(BaseModel):
         env="GOVC_DATACENTER",
     )
 
+    source: Path | None = _setting(
+        None,
+        Section.SELECTION,
+        frozenset({Verb.RUN}),
+        "Folder of machines (VMX, OVF, OVA, disk images) to convert in place of a datacenter's; workers read "
+        "it at the same path.",
+    )
+    package_digests: Verification = _setting(
+        Verification.CHECK,
+        Section.SELECTION,
+        IMAGE_VERBS,
+        "What manifests (.mf) of OVF packages are for: a wrong digest fails the machine; with require, so "
+        "does what cannot be verified; skip does not read them.",
+    )
     include: tuple[str, ...] = _setting(
         (),
         Section.SELECTION,

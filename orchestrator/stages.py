@@ -18,6 +18,8 @@ from converters.reader.parent import Reader
 from converters.request import Converted, Progress, Request
 from orchestrator.cluster import WorkerStage
 from orchestrator.download import Downloaded, DownloadOrder, download
+from orchestrator.files import files_stage, require_unchanged
+from orchestrator.fleet.files import FileMark
 from orchestrator.settings import Settings, environment_name
 from orchestrator.wiring import registry_access
 from orchestrator.work import Work
@@ -29,6 +31,8 @@ class ConvertOrder:
 
     request: Request
     access: RegistryAccess
+    files: tuple[FileMark, ...] = ()
+    """Files that must not change while they are read."""
 
 
 def convert_stage(order: ConvertOrder, work: Work) -> Converted:
@@ -43,11 +47,13 @@ def convert_stage(order: ConvertOrder, work: Work) -> Converted:
             Reader(order.request.disks, order.request.reading, work.scratch) as reader,
             RegistryOutput(order.request.target.repository, access) as output,
         ):
-            return convert(order.request, reader, output, report)
+            converted = convert(order.request, reader, output, report)
     except ConvertError as error:
         work.keep = error.retryable  # the disks are here: another try needs no second download
         error.hint = _hint(error, order.request)
         raise
+    require_unchanged(order.files)
+    return converted
 
 
 def _hint(error: ConvertError, request: Request) -> str:
@@ -81,3 +87,4 @@ class Stages:
 
     download: WorkerStage = download_stage
     convert: WorkerStage = convert_stage
+    files: WorkerStage = files_stage

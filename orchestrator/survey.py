@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.errors import NotFoundError
@@ -38,10 +38,12 @@ class Wanted:
     """Bytes; None: all data disks are downloaded."""
 
 
-def survey(
-    vcenter: VCenterApi, inventory: Inventory, identity: str, ledger: Ledger, wanted: Wanted
-) -> Survey:
-    """What is to be done; ``identity`` is vCenter's instance UUID.
+Judge = Callable[[Iterable[VirtualMachine]], tuple[Verdict, ...]]
+"""The verdict on each VM, in the same order; of those that have gone, none."""
+
+
+def survey(judge: Judge, inventory: Inventory, identity: str, ledger: Ledger, wanted: Wanted) -> Survey:
+    """What is to be done; ``identity`` is the source's, such as vCenter's instance UUID.
 
     Raises ``NotFoundError`` when no VM was selected.
     """
@@ -70,7 +72,7 @@ def survey(
             wanted.refresh,
             wanted.largest_data_disk,
         )
-        for verdict in verdicts(vcenter, selected)
+        for verdict in judge(selected)
     )
     misspelt = unmatched(inventory.vms, wanted.selection)
     return Survey(planned, tuple(f"--include {pattern} matches no VM" for pattern in misspelt))
@@ -93,6 +95,6 @@ def verdicts(vcenter: VCenterApi, vms: Iterable[VirtualMachine]) -> tuple[Verdic
 
 def _nothing(inventory: Inventory, selection: Selection) -> str:
     if not inventory.vms:
-        return f"the datacenter {inventory.datacenter} has no VM"
+        return f"there is no VM in {inventory.datacenter}"
     include = ", ".join(selection.include) or "*"
     return f"none of the {len(inventory.vms)} VMs of {inventory.datacenter} matches {include}"

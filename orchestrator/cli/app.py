@@ -65,6 +65,7 @@ def app(ctx: click.Context, /, **parameters: Any) -> int | None:
       orchestrate check --datacenter DC0 --registry registry.example.org/vms   # what is missing?
       orchestrate --datacenter DC0 --dry-run                                   # which VMs, why not others?
       orchestrate --datacenter DC0 --registry registry.example.org/vms         # convert them
+      orchestrate --source /exports --registry registry.example.org/vms        # files, without a vCenter
 
     vCenter is only read; three things are changed there: a snapshot, an export lease, and their removal.
     A second run does what is left of the first; Ctrl-C finishes what was begun, and begins no more.

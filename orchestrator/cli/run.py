@@ -1,4 +1,4 @@
-"""``orchestrate --datacenter X``: the main job."""
+"""``orchestrate --datacenter X`` or ``--source FOLDER``: the main job."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ from orchestrator.probe import registry
 from orchestrator.report import document, live, metrics, planned, text
 from orchestrator.run import Run, RunConfig
 from orchestrator.settings import LogFormat, Settings
+from orchestrator.sources.base import Source
+from orchestrator.sources.directory import DirectorySource
+from orchestrator.sources.vsphere import VSphereSource
 from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
@@ -55,18 +58,15 @@ def run(settings: Settings) -> int:
         OrchestratorError: it cannot begin; nothing was changed.
         OutputError: the registry refuses a push, or does not answer.
     """
-    if not settings.datacenter:
-        raise UsageError("no datacenter is given", "say which: --datacenter NAME, or see orchestrate --help")
     console = Console(stderr=True)
     logs.configure(settings.log_format is LogFormat.JSON, console)
     config = run_config(settings)
     with ExitStack() as stack:
-        limits = snapshot_limits(settings), lease_limits(settings)
-        vcenter = stack.enter_context(VCenter(vcenter_settings(settings), *limits))
+        source = stack.enter_context(open_source(settings))
         ledger = stack.enter_context(open_ledger(settings))
         access = registry_access(settings)
         writer = ComposeWriter(settings.output)
-        job = Run(config, vcenter, ledger, lambda name: RegistryOutput(name, access), on_image=writer)
+        job = Run(config, source, ledger, lambda name: RegistryOutput(name, access), on_image=writer)
         if settings.dry_run:
             return show_plan(job.plan())
         if Check.REGISTRY not in config.skip_check:
@@ -77,6 +77,26 @@ def run(settings: Settings) -> int:
     page = document.write(view, settings.output)
     tell(view, page, console)
     return exit_code(view)
+
+
+@contextmanager
+def open_source(settings: Settings) -> Iterator[Source]:
+    """Where the machines come from: a folder, or else vCenter.
+
+    Raises:
+        UsageError: neither is given.
+    """
+    match settings.source:
+        case Path() as folder:
+            yield DirectorySource(folder, settings.package_digests)
+        case None if settings.datacenter:
+            limits = snapshot_limits(settings), lease_limits(settings)
+            with VCenter(vcenter_settings(settings), *limits) as vcenter:
+                yield VSphereSource(vcenter, settings.datacenter)
+        case _:
+            raise UsageError(
+                "no datacenter is given", "say which: --datacenter NAME or --source FOLDER; see --help"
+            )
 
 
 class ComposeWriter:
@@ -101,7 +121,7 @@ def run_config(settings: Settings) -> RunConfig:
     """
     ca_files = () if settings.ca_file is None else (str(settings.ca_file),)
     return RunConfig(
-        datacenter=settings.datacenter,
+        datacenter=str(settings.source or settings.datacenter),
         registry=settings.registry if settings.dry_run else registry_prefix(settings),
         selection=Selection(settings.include, settings.exclude),
         refresh=settings.refresh,

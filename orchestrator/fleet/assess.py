@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.fleet.files import MachineFiles
 from orchestrator.vsphere.values import DiskDevice, VirtualMachine
 
 
@@ -30,6 +31,9 @@ class Obstacle(StrEnum):
     PHYSICAL_RDM = "physical-rdm"
     INDEPENDENT_DISK = "independent-disk"
     SHARED_DISK = "shared-disk"
+    UNREADABLE = "unreadable"
+    ENCRYPTED = "encrypted"
+    IN_USE = "in-use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,10 @@ class Verdict:
     obstacle: Obstacle | None = None
     reason: str = ""
     remedy: str = ""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of one that is converted, each a sentence."""
+    files: MachineFiles | None = None
+    """Where its disks are files; None: vCenter exports them."""
 
     @property
     def converts(self) -> bool:
@@ -59,6 +67,11 @@ def assess(vm: VirtualMachine) -> Verdict:
 def assess_listing(vm: VirtualMachine) -> Verdict:
     """The verdict as far as it goes without the disks: only the VMs that pass need to be described."""
     return _judge(vm, _LISTING_RULES)
+
+
+def assess_files(vm: VirtualMachine) -> Verdict:
+    """The verdict on a machine whose disks are files: it takes no snapshot, so less stands in the way."""
+    return _judge(vm, _FILE_RULES)
 
 
 def _judge(vm: VirtualMachine, rules: tuple[Rule, ...]) -> Verdict:
@@ -200,4 +213,5 @@ _LISTING_RULES: tuple[Rule, ...] = (
     _fault_tolerance,
     _consolidation,
 )
+_FILE_RULES: tuple[Rule, ...] = (_template, _infrastructure, _guest_system, _no_disk)
 _DISK_RULES: tuple[Rule, ...] = (_no_disk, _physical_rdm, _independent, _shared)

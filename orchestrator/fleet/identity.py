@@ -60,14 +60,17 @@ def repositories(
 
 
 def fingerprint(vm: VirtualMachine) -> str:
-    """What vCenter tells of a VM's disks without reading them: another one means that they have changed.
+    """What is told of a VM's disks without reading them: another one means that they have changed.
 
+    Of disks that are files, their sizes and times tell. Else it is what vCenter tells.
     Of a VM that is powered off these count: power state, the disks' files and sizes, and the used space in
     granules of 16 MiB (logs and descriptors grow a little by themselves). One that was started, wrote little
     and was stopped in between is not noticed. A VM that runs writes all the time, and would never be done; so
     its used space does not count, and it stays converted until its disks or its power state change.
     ``--refresh`` converts either again.
     """
+    if vm.contents:
+        return _digest(vm.contents, digits=32)
     running = vm.power_state == "poweredOn"
     return _digest(
         json.dumps(

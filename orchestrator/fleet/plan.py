@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from orchestrator.fleet.admission import Candidate
 from orchestrator.fleet.assess import Verdict
+from orchestrator.fleet.files import MachineFiles
 from orchestrator.fleet.identity import fingerprint
 from orchestrator.fleet.remarks import left_out, remarks
-from orchestrator.fleet.states import JobState
+from orchestrator.fleet.states import JobState, Route
 from orchestrator.fleet.view import ImageView, JobView
 from orchestrator.vsphere.values import DiskDevice, Inventory, Placement, VirtualMachine
 
@@ -41,6 +42,8 @@ class PlannedVm:
     image: ImageView | None = None
     left_out: tuple[DiskDevice, ...] = ()
     """Its disks that are not downloaded."""
+    files: MachineFiles | None = None
+    """Where its disks are files; None: vCenter exports them."""
 
     @property
     def converts(self) -> bool:
@@ -103,15 +106,25 @@ def plan_vm(
     done = None if refresh else last(job)
     if done is None or (done.fingerprint, done.settings) != (mark, settings):
         absent = left_out(vm.disks, largest)
-        said = "; ".join(remarks(vm, absent))
-        return PlannedVm(job, vm, repository, mark, JobState.QUEUED, reason=said, left_out=absent)
+        said = "; ".join((*remarks(vm, absent), *verdict.remarks))
+        return PlannedVm(
+            job,
+            vm,
+            repository,
+            mark,
+            JobState.QUEUED,
+            reason=said,
+            left_out=absent,
+            files=verdict.files,
+        )
+    told = "vCenter tells" if verdict.files is None else "sizes and times of its files tell"
     return PlannedVm(
         job,
         vm,
         repository,
         mark,
         JobState.DONE,
-        reason="converted by an earlier run, and unchanged as far as vCenter tells",
+        reason=f"converted by an earlier run, and unchanged as far as {told}",
         remedy="--refresh converts it again",
         image=done.image,
     )
@@ -123,10 +136,11 @@ def candidate(planned: PlannedVm, groups: Mapping[str, frozenset[str]]) -> Candi
     return Candidate(
         job=planned.job,
         host=vm.host.name if vm.host else "",
-        disks=len(vm.disks) - len(planned.left_out),
+        disks=len(vm.disks) - len(planned.left_out) if planned.files is None else 0,
         datastores=vm.datastores,
         size=vm.used_bytes,
         groups=groups.get(vm.moref, frozenset()),
+        route=Route.EXPORT if planned.files is None else Route.FILES,
     )
 
 

@@ -23,4 +23,6 @@ def needs_of(vms: Collection[VirtualMachine], others: Iterable[HostInfo] = ()) -
     """What ``vms`` need; ``others`` are hosts that they may move to meanwhile."""
     running = Counter(vm.host.name for vm in vms if vm.host is not None)
     hosts = {host.name: 0 for host in others if host.connected} | running
-    return Needs(dict(sorted(hosts.items())), tuple(vm.used_bytes for vm in vms))
+    # Disks that are files are read where they lie.
+    sizes = tuple(vm.used_bytes for vm in vms if not vm.contents)
+    return Needs(dict(sorted(hosts.items())), sizes)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from converters.outputs.client import RegistryAccess
+from orchestrator.fleet.files import FileMark, MachineFiles
 from orchestrator.preflight.checks import Check
 from orchestrator.probe import registry
 from orchestrator.probe.worker import ProbeOrder
 
 _PATIENCE = 10.0
 """Seconds that a registry may be away: it was there a moment ago, or the answer says that it was not."""
+
+_SAMPLE = 5
+"""Machines whose files each worker is asked for before the run begins; each job asks for all of its own."""
 
 
 def probe_order(
@@ -24,6 +29,7 @@ def probe_order(
     skip: Collection[Check],
     thorough: bool,
     deep: bool = False,
+    files: tuple[FileMark, ...] = (),
 ) -> ProbeOrder:
     """What to ask of each worker; see ``ProbeOrder`` for what each argument is.
 
@@ -38,4 +44,10 @@ def probe_order(
         engines=engines,
         thorough=thorough,
         deep=deep,
+        files=files,
     )
+
+
+def sample(machines: Iterable[MachineFiles]) -> tuple[FileMark, ...]:
+    """A few of the machines' files: a worker that sees these has the source folder at the same path."""
+    return tuple(machine.marks[0] for machine in islice(machines, _SAMPLE) if machine.marks)

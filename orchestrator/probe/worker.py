@@ -11,6 +11,9 @@ from pathlib import Path
 from converters.errors import ConvertError, ScratchFullError
 from converters.filesystems.engines import Engine
 from converters.outputs.client import RegistryAccess
+from orchestrator.errors import FilesMissingError
+from orchestrator.files import require_here
+from orchestrator.fleet.files import FileMark
 from orchestrator.probe import hosts, machine, registry, scratch
 from orchestrator.scratch import Scratch, default_root
 from orchestrator.skew import clock
@@ -19,6 +22,7 @@ from orchestrator.vsphere.values import CheckResult
 
 SCRATCH = "scratch"
 REGISTRY = "registry"
+FILES = "source folder"
 _MEASURE_SECONDS = 0.5
 
 
@@ -40,6 +44,8 @@ class ProbeOrder:
     """Also what a run can do without knowing: speeds, and what takes seconds to start."""
     deep: bool = False
     """Start libguestfs' appliance, too: 768 MiB, and ten seconds and more without KVM."""
+    files: tuple[FileMark, ...] = ()
+    """Files of machines that the worker has to see where the orchestrator does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Probed:
 def probe(order: ProbeOrder) -> Probed:
     """Find everything out; what is missing is told, not raised."""
     now = time.time()
-    results = list(_registry(order))
+    results = [*_registry(order), *_files(order)]
     space: scratch.Space | None = None
     root = Path(order.scratch) if order.scratch else default_root()
     try:
@@ -70,6 +76,18 @@ def probe(order: ProbeOrder) -> Probed:
     except ScratchFullError as error:
         results.append(CheckResult(SCRATCH, False, error.message, error.hint))
     return Probed(tuple(results), space, hosts.reach(order.hosts), machine.memory(), now)
+
+
+def _files(order: ProbeOrder) -> Iterator[CheckResult]:
+    if not order.files:
+        return
+    try:
+        for told in order.files:
+            require_here(told)
+    except FilesMissingError as error:
+        yield CheckResult(FILES, False, error.message, error.hint)
+        return
+    yield CheckResult(FILES, True, f"{order.files[0].path} and the others that were looked for are there")
 
 
 def _registry(order: ProbeOrder) -> Iterator[CheckResult]:

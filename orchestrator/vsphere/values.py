@@ -25,6 +25,8 @@ class RestartPriority(StrEnum):
     MEDIUM = "medium"
     HIGH = "high"
     HIGHEST = "highest"
+    UNKNOWN = ""
+    """Of a machine that is not in vCenter's inventory."""
 
 
 class Refusal(StrEnum):
@@ -116,6 +118,8 @@ class VirtualMachine:
     disks: tuple[DiskDevice, ...] = ()
     used_bytes: int = 0
     """Committed storage (``summary.storage.committed``)."""
+    contents: str = ""
+    """Of a machine whose disks are files, their sizes and times in one word; empty: vCenter does not tell."""
     snapshots: tuple[str, ...] = ()
     """Names of the snapshots the VM has, root first."""
     consolidation_needed: bool | None = False

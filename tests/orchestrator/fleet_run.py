@@ -27,6 +27,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.loop import Patience
 from orchestrator.preflight.checks import Check
 from orchestrator.run import Run, RunConfig
+from orchestrator.sources.vsphere import VSphereSource
 from orchestrator.stages import ConvertOrder, Stages, convert_stage, download_stage
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings
@@ -91,7 +92,7 @@ def prepared(place: Place, stages: Stages | None = None, **changes: Any) -> Iter
     with vcenter(place) as connected, Ledger(place.ledger) as ledger:
         yield Run(
             RunConfig(**configuration),
-            connected,
+            VSphereSource(connected, configuration["datacenter"]),
             ledger,
             lambda repository: RegistryOutput(repository, RegistryAccess()),
             stages=stages,

@@ -199,7 +199,7 @@ def test_a_plan_changes_nothing(place: Place, simulator: Simulator) -> None:
     ("changes", "says"),
     [
         ({"selection": only("nothing")}, "none of the 4 VMs"),
-        ({"datacenter": "Empty"}, "has no VM"),
+        ({"datacenter": "Empty"}, "there is no VM in Empty"),
         ({"datacenter": "DC9"}, "DC0"),
     ],
 )

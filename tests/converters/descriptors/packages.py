@@ -108,6 +108,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def ova(path: Path, files: Mapping[str, bytes], form: int = tarfile.USTAR_FORMAT) -> Path:
     """An archive of these files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=form) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)

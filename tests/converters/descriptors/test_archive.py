@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,8 +30,8 @@ def test_members(tmp_path: Path, form: int) -> None:
     assert found == {name.removeprefix("./"): content for name, content in files.items()}
 
 
-@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_sizes_that_octal_digits_cannot_tell(tmp_path: Path, form: int) -> None:
+@pytest.mark.parametrize("form", [1, 2])
+def test_sizes_that_octal_digits_cannot_tell(tmp_path: Path, form: Literal[1, 2]) -> None:
     """GNU tar's binary numbers and pax's, of a member of 9 GiB: a hole."""
     member = tarfile.TarInfo("big.vmdk")
     member.size = 9 << 30

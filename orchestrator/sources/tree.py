@@ -1,0 +1,85 @@
+"""The machines below a folder: every VMX, OVF and OVA, and disk images that none of them names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.descriptors.found import Descriptor, FoundMachine, machines_at
+from converters.descriptors.package import Verification
+
+IMAGES = frozenset({".vmdk", ".qcow2", ".qcow", ".vdi", ".vhd", ".vhdx", ".img", ".raw"})
+"""Endings of files that are taken for disk images."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What a folder holds."""
+
+    machines: tuple[FoundMachine, ...]
+    """In the order of their paths."""
+    notes: tuple[str, ...] = ()
+    """What was not taken for a machine, and why."""
+
+
+def read_tree(root: Path, verification: Verification) -> Tree:
+    """All machines below ``root``, which is resolved. Links are not followed.
+
+    A disk image that no descriptor names is a machine of its own, unless a VMX or OVF lies beside it: there
+    it is more likely what is left of a snapshot, or a disk that was taken out of the machine.
+    """
+    folders = list(_folders(root))
+    described = [
+        machine
+        for paths in folders
+        for path in paths
+        if Descriptor.of(path) is not Descriptor.NONE
+        for machine in machines_at(path, root, verification)
+    ]
+    named = {name for machine in described for name in machine.files}
+    alone: list[FoundMachine] = []
+    orphans: list[Path] = []
+    for paths in folders:
+        beside = any(Descriptor.of(path) not in (Descriptor.NONE, Descriptor.OVA) for path in paths)
+        for path in paths:
+            if path.suffix.lower() in IMAGES and str(path) not in named:
+                if beside:
+                    orphans.append(path)
+                else:
+                    alone += machines_at(path, root)
+    alone = list(_not_parts(alone))
+    machines = sorted((*described, *alone), key=lambda machine: (machine.path, machine.identifier))
+    return Tree(tuple(machines), tuple(_told(orphans, described, root)))
+
+
+def _folders(root: Path) -> Iterator[list[Path]]:
+    """The files of each folder, sorted; of hidden folders and of locks none."""
+    for name, folders, files in os.walk(root):
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and not one.endswith(".lck"))
+        listed = (Path(name) / file for file in sorted(files) if not file.startswith("."))
+        # What a link leads to is found where it lies, or is no file of the source.
+        yield [path for path in listed if path.is_file() and not path.is_symlink()]
+
+
+def _not_parts(alone: Iterable[FoundMachine]) -> Iterator[FoundMachine]:
+    """Those that are no extent, parent or backing file of another; nor the extent of one that is damaged."""
+    listed = tuple(alone)
+    parts = {name for machine in listed for name in machine.files if name != machine.path}
+    for machine in listed:
+        if machine.path not in parts:
+            yield machine
+
+
+def _told(orphans: list[Path], described: Iterable[FoundMachine], root: Path) -> Iterator[str]:
+    """One sentence for all images that are left; a machine that is broken may be the one that names them."""
+    broken = {Path(machine.path).parent for machine in described if machine.trouble is not None}
+    left = [str(path.relative_to(root)) for path in orphans if path.parent not in broken]
+    if left:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        yield (
+            f"not converted, as no machine beside them names them: {', '.join(left[:_SHOWN])}{more}; "
+            "`orchestrate convert` takes a disk image by its path"
+        )
