@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 from converters.disks.base import RawFile
+from converters.disks.raw import RawDisk
 from converters.errors import UnsupportedError
 from converters.filesystems import uml
 from converters.filesystems.engines import Engine
@@ -51,7 +52,11 @@ def start_appliance(scratch: Path) -> None:
     Raises:
         ConvertError: it does not start.
     """
-    with _empty_disk(scratch) as disk, closing(Appliance((RawFile(str(disk)),), scratch)) as appliance:
+    with (
+        _empty_disk(scratch) as path,
+        RawDisk(str(path)) as disk,
+        closing(Appliance([(RawFile(str(path)), disk)], scratch)) as appliance,
+    ):
         appliance.devices()
 
 

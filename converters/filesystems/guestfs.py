@@ -11,13 +11,15 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, RawFile
+from converters.disks.base import Disk, DiskSource, NbdSource, RawFile
+from converters.disks.raw import RawDisk
+from converters.disks.serving import served
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.guestfs_calls import Calls
 from converters.volumes.base import Content, Volume
@@ -47,9 +49,11 @@ class ApplianceDevice:
 class Appliance:
     """The appliance over all disks of a guest, started when it is first needed."""
 
-    def __init__(self, sources: Sequence[DiskSource], scratch: Path) -> None:
-        self._sources = tuple(sources)
+    def __init__(self, disks: Sequence[tuple[DiskSource, Disk]], scratch: Path) -> None:
+        """Where each disk is, and the disk, which stays the caller's."""
+        self._disks = tuple(disks)
         self._scratch = scratch
+        self._servers = ExitStack()
         self._handle: guestfs.GuestFS | None = None
         self._mounts: dict[tuple[str, str], bytes] = {}
         self._calls: Calls | None = None
@@ -119,10 +123,13 @@ class Appliance:
         self._mounts.clear()
         if handle is not None:
             handle.close()
+        self._servers.close()
 
     def _launched(self) -> guestfs.GuestFS:
         if self._handle is None:
-            self._handle = _launch(self._sources, self._scratch)
+            # QEMU in the appliance reads no image by its path: what an image names would be opened with it.
+            drives = [self._servers.enter_context(_drive(*disk)) for disk in self._disks]
+            self._handle = _launch(drives, self._scratch)
             self._calls = Calls(self._handle._o)
         return self._handle
 
@@ -154,18 +161,30 @@ class Appliance:
             self.notes.append(f"the kernel refused {device} ({refused}); mounted after e2fsck")
 
 
-def _launch(sources: Sequence[DiskSource], scratch: Path) -> guestfs.GuestFS:
+@contextmanager
+def _drive(source: DiskSource, disk: Disk) -> Iterator[RawFile | NbdSource]:
+    """How the appliance gets a disk: as a file if it is one, else by NBD."""
+    if isinstance(disk, RawDisk) and Path(disk.path).exists():
+        yield RawFile(disk.path)
+        return
+    if isinstance(disk, RawDisk):  # unpacked to scratch, it has no name any more
+        source = RawFile(f"/proc/{os.getpid()}/fd/{disk.fileno()}")
+    with served(source) as server:
+        yield server
+
+
+def _launch(drives: Sequence[RawFile | NbdSource], scratch: Path) -> guestfs.GuestFS:
     """A running appliance: with KVM where it works, else in software."""
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
         # Inside another virtual machine the device may be there and not do: only the start tells.
         try:
-            return _start(sources, scratch, [])
+            return _start(drives, scratch, [])
         except FilesystemError as error:
             log.warning("libguestfs did not start with KVM, trying without: %s", error.message)
-    return _start(sources, scratch, ["force_tcg"])
+    return _start(drives, scratch, ["force_tcg"])
 
 
-def _start(sources: Sequence[DiskSource], scratch: Path, settings: list[str]) -> guestfs.GuestFS:
+def _start(drives: Sequence[RawFile | NbdSource], scratch: Path, settings: list[str]) -> guestfs.GuestFS:
     try:
         import guestfs
     except ImportError as error:
@@ -178,8 +197,8 @@ def _start(sources: Sequence[DiskSource], scratch: Path, settings: list[str]) ->
             handle.set_backend_settings(settings)
             handle.set_memsize(_MEMORY_MIB)
             handle.set_tmpdir(str(scratch))
-            for source in sources:
-                _attach(handle, source)
+            for drive in drives:
+                _attach(handle, drive)
             handle.launch()
     except BaseException:
         handle.close()
@@ -188,18 +207,13 @@ def _start(sources: Sequence[DiskSource], scratch: Path, settings: list[str]) ->
     return handle
 
 
-def _attach(handle: guestfs.GuestFS, source: DiskSource) -> None:
-    match source:
-        case RawFile(path) | AbsentDisk(path):
+def _attach(handle: guestfs.GuestFS, drive: RawFile | NbdSource) -> None:
+    match drive:
+        case RawFile(path):
             handle.add_drive_opts(path, readonly=True, format="raw")
-        case ImageFile(path, format):
-            handle.add_drive_opts(path, readonly=True, format=format)
         case NbdSource(uri):
-            parts = urlsplit(uri)
-            socket = parse_qs(parts.query).get("socket")
-            server = f"unix:{socket[0]}" if socket else f"{parts.hostname}:{parts.port or 10809}"
-            export = unquote(parts.path.removeprefix("/"))
-            handle.add_drive_opts(export, readonly=True, format="raw", protocol="nbd", server=[server])
+            (socket,) = parse_qs(urlsplit(uri).query)["socket"]
+            handle.add_drive_opts("", readonly=True, format="raw", protocol="nbd", server=[f"unix:{socket}"])
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class VolumeOpener:
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
             self._members = Members(self.disks, ())
-            self.appliance = Appliance(self._sources, scratch)
+            self.appliance = Appliance(tuple(zip(self._sources, self.disks, strict=True)), scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
 

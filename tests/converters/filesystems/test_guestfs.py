@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from converters.disks.base import RawFile
+from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError
 from converters.filesystems.base import Kind
 from converters.filesystems.guestfs import Appliance
@@ -94,9 +96,10 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     if CORRUPT.exists():
         files.append(folder / "corrupt.img")
         files[4].write_bytes(gzip.decompress(CORRUPT.read_bytes()))
-    appliance = Appliance([RawFile(str(path)) for path in files], folder)
-    yield Guest(appliance, tuple(files))
-    appliance.close()
+    with ExitStack() as stack:
+        disks = [(RawFile(str(path)), stack.enter_context(RawDisk(str(path)))) for path in files]
+        appliance = stack.enter_context(closing(Appliance(disks, folder)))
+        yield Guest(appliance, tuple(files))
 
 
 def _volume(disk: int, size: int, number: int = 1) -> Volume:
