@@ -25,6 +25,8 @@ class Reading:
     """The reading process is ended after this long without a sign of life."""
     tree_bytes: int | None = None
     """Most bytes of tar that it may give; None: what its disks can hold (``converters.reader.limits``)."""
+    total_seconds: float | None = None
+    """The reading process is ended once it was waited for this long in all; None: what that many bytes take."""
     keep: tuple[str, ...] = ()
     """Names of clean-up rules that are switched off."""
     clean: tuple[str, ...] = ()

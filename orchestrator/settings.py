@@ -386,6 +386,13 @@ class Settings(BaseModel):
         "Seconds without a sign of life after which that process is ended.",
         gt=0,
     )
+    reader_hours: float | None = _setting(
+        None,
+        Section.READING,
+        IMAGE_VERBS,
+        "Hours it may be waited for in all; default: 1, and what --reader-tree takes at 16 MiB a second.",
+        gt=0,
+    )
 
     output: Path = _setting(
         Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and compose files."

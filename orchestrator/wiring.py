@@ -101,6 +101,7 @@ def reading(settings: Settings) -> Reading:
         memory_bytes=settings.reader_memory << 20,
         tree_bytes=settings.reader_tree << 30 if settings.reader_tree else None,
         stall_seconds=settings.reader_stall,
+        total_seconds=settings.reader_hours * 3600 if settings.reader_hours else None,
         keep=settings.keep,
         clean=settings.clean,
     )

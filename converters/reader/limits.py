@@ -56,10 +56,16 @@ def _size(source: DiskSource) -> int:
 class Meter:
     """Counts what the child streams, and for how long it is waited for."""
 
-    def __init__(self, limit: int) -> None:
-        """``limit`` is in bytes of tar."""
+    def __init__(self, limit: int, total_seconds: float | None = None) -> None:
+        """Begin.
+
+        Args:
+            limit: bytes of tar.
+            total_seconds: of waiting; None: as long as that many bytes take.
+        """
         self._limit = limit
         self._left = limit
+        self._longest = LEAST_WAIT + limit / SLOWEST_RATE if total_seconds is None else total_seconds
         self._waited = 0.0
 
     def take(self, size: int) -> None:
@@ -76,6 +82,11 @@ class Meter:
                 "delete its large sparse files (`find / -xdev -size +50G`), or raise --reader-tree",
             )
 
+    @property
+    def patience(self) -> float:
+        """Seconds that it may still be waited for."""
+        return max(0.0, self._longest - self._waited)
+
     def wait(self, seconds: float) -> None:
         """It was waited for.
 
@@ -83,8 +94,8 @@ class Meter:
             LimitError: for too long in all.
         """
         self._waited += seconds
-        if self._waited > LEAST_WAIT + self._limit / SLOWEST_RATE:
+        if self._waited >= self._longest:
             raise LimitError(
-                f"the reading process was waited for {self._waited / 3600:.1f} hours in all and was ended",
-                "put the disk on faster storage, or raise --reader-tree, which gives it more time too",
+                f"the reading process was waited for {self._waited / 3600:,.2g} hours in all and was ended",
+                "put the disk on faster storage, or raise --reader-hours",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import pickle
 import select
@@ -65,7 +66,7 @@ class Reader:
         command: Sequence[str] = CHILD,
     ) -> None:
         self._assignment = Assignment(tuple(disks), reading, "")
-        self._meter = Meter(reading.tree_bytes or tree_limit(disks))
+        self._meter = Meter(reading.tree_bytes or tree_limit(disks), reading.total_seconds)
         self._scratch = scratch
         self._command = command
         self._stack = ExitStack()
@@ -182,7 +183,7 @@ class Reader:
         poll = select.poll()
         poll.register(descriptor, event)
         begun = time.monotonic()
-        ready = poll.poll(stall * 1000)
+        ready = poll.poll(math.ceil(min(stall, self._meter.patience) * 1000))
         self._meter.wait(time.monotonic() - begun)
         if not ready:
             raise ReaderDiedError(

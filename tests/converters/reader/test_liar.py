@@ -40,10 +40,17 @@ def summary():
 """
 
 
-def liar(script: str, scratch: Path, stall: float = 20, tree_bytes: int | None = None) -> Reader:
+def liar(
+    script: str,
+    scratch: Path,
+    stall: float = 20,
+    tree_bytes: int | None = None,
+    total: float | None = None,
+) -> Reader:
     """A reader whose process runs ``script`` in place of the real one."""
     command = (sys.executable, "-I", "-c", PRELUDE + script)
-    return Reader([], Reading(stall_seconds=stall, tree_bytes=tree_bytes), scratch, command)
+    reading = Reading(stall_seconds=stall, tree_bytes=tree_bytes, total_seconds=total)
+    return Reader([], reading, scratch, command)
 
 
 def read_all(reader: Reader) -> int:
@@ -142,14 +149,22 @@ def test_a_tree_without_end_has_an_end(frame: str, tmp_path: Path) -> None:
         "inspection()\nwhile True: time.sleep(0.1); frame(b'D', b'x')",
     ],
 )
-def test_dripping_has_an_end(drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LEAST_WAIT", 0.5)
+def test_dripping_has_an_end(drip: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(LimitError, match=r"was waited for .* hours in all and was ended") as caught,
-        liar(drip, tmp_path, tree_bytes=1 << 20) as reader,
+        pytest.raises(LimitError, match=r"was waited for .* hours in all .*--reader-hours") as caught,
+        liar(drip, tmp_path, total=0.5) as reader,
     ):
         read_all(reader)
     assert not caught.value.retryable
+
+
+def test_by_itself_that_end_follows_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LEAST_WAIT", 0.5)
+    with (
+        pytest.raises(LimitError, match="--reader-hours"),
+        liar("time.sleep(60)", tmp_path, tree_bytes=1 << 20) as reader,
+    ):
+        read_all(reader)
 
 
 @pytest.mark.parametrize(
