@@ -14,6 +14,8 @@ from pathlib import Path
 
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 """``cap_net_raw+ep``, revision 2 (kernel ``vfs_cap_data``)."""
+CAPABILITY_OF_NAMESPACE = struct.pack("<6I", 0x03000001, 1 << 10, 0, 0, 0, 1000)
+"""``cap_net_bind_service+ep`` for the user namespace whose root is 1000, revision 3 (``vfs_ns_cap_data``)."""
 ACL = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", *entry)
     for entry in (
@@ -30,7 +32,8 @@ ACL = struct.pack("<I", 2) + b"".join(
 
 BEFORE_EPOCH = -1_500_000_001
 AFTER_2038 = 2**33 * 10**9 + 123_456_789
-"""Nanoseconds; needs the extra bits of an ext4 inode."""
+LAST = 15_032_385_535 * 10**9 + 999_999_999
+"""Nanoseconds; need the extra bits of an ext4 inode, which end in the year 2446."""
 
 
 def fill(
@@ -171,9 +174,11 @@ def _special_files(base: bytes, largest_device: tuple[int, int]) -> None:
 def _attributes(base: bytes, largest: int) -> None:
     folder = base + b"/attributes"
     os.mkdir(folder)
-    for name in (b"one", b"many", b"large", b"acl", b"empty"):
+    for name in (b"one", b"two", b"many", b"large", b"acl", b"empty"):
         _write(folder + b"/" + name, b"content")
     os.setxattr(folder + b"/one", "security.capability", CAPABILITY)
+    os.setxattr(folder + b"/one", "security.selinux", b"system_u:object_r:bin_t:s0\0")
+    os.setxattr(folder + b"/two", "security.capability", CAPABILITY_OF_NAMESPACE)
     for i in range(12):
         os.setxattr(folder + b"/many", f"user.attribute-{i}", b"\0\xff" * i)
     os.setxattr(folder + b"/many", "trusted.overlay.opaque", b"y")
@@ -189,6 +194,8 @@ def _attributes(base: bytes, largest: int) -> None:
     os.setxattr(folder + b"/link", "trusted.link", b"slow", follow_symlinks=False)
     os.symlink(b"short", folder + b"/short-link")
     os.setxattr(folder + b"/short-link", "trusted.link", b"f" * 400, follow_symlinks=False)
+    os.symlink(b"in the inode", folder + b"/link-large")
+    os.setxattr(folder + b"/link-large", "trusted.link", b"L" * largest, follow_symlinks=False)
 
 
 def _crowd(folder: bytes, many: int) -> None:
@@ -218,7 +225,7 @@ def _times(base: bytes, large_inodes: bool) -> None:
     os.mkdir(folder)
     times = [0, 10**9, 2_147_483_647 * 10**9, -1_000_000_000, -(2**31) * 10**9]
     if large_inodes:
-        times += [BEFORE_EPOCH, AFTER_2038, 2**31 * 10**9, 2**32 * 10**9 + 999_999_999, 1]
+        times += [BEFORE_EPOCH, AFTER_2038, LAST, 2**31 * 10**9, 2**32 * 10**9 + 999_999_999, 1]
     for i, time in enumerate(times):
         _write(folder + b"/%d" % i)
         os.utime(folder + b"/%d" % i, ns=(time, time))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Kind(StrEnum):
@@ -88,3 +88,12 @@ class Filesystem(Protocol):
 
     def close(self) -> None:
         """Release what the reader holds; a second call does nothing."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A file system that has more to say than its entries do."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the entries given so far, each a sentence with paths from its root."""

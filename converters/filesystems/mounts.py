@@ -10,7 +10,7 @@ from typing import Protocol
 from converters.disks import AbsentDisk, DiskSource
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.access import encoded, read_bytes, resolve
-from converters.filesystems.base import Kind
+from converters.filesystems.base import Kind, Remarking
 from converters.filesystems.boot_mounts import MOST, BootMounts, boot_mounts
 from converters.filesystems.empty import EmptyFilesystem
 from converters.filesystems.engines import IN_PROCESS, Engine
@@ -211,6 +211,9 @@ class _Assembly:
             subvolume=printable(options),
         )
         self._tree.mount(path, opened.filesystem, point)
+        if isinstance(opened.filesystem, Remarking):
+            for note in opened.filesystem.notes:
+                self._tree.note(f"{describe(place)}: {note}")
 
 
 def _subvolume(line: Line) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from converters.filesystems.base import Entry, Filesystem
+from converters.filesystems.base import Entry, Filesystem, Remarking
 
 MOST_KEPT = 100_000
 """Entries remembered from that walk, some 40 MB; a larger tree is walked anew."""
@@ -30,6 +30,11 @@ class WalkedFilesystem:
     def type(self) -> str:
         """As the file system says."""
         return self._filesystem.type
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See ``Remarking``; of the whole tree."""
+        return self._filesystem.notes if isinstance(self._filesystem, Remarking) else ()
 
     def walk(self, top: bytes = b"") -> Iterator[Entry]:
         """See ``Filesystem.walk``; the whole of a small tree comes from memory."""

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import KINDS, Kind
-from converters.filesystems.ext.superblock import WIDE, Superblock
+from converters.filesystems.ext.superblock import EA_INODES, WIDE, Superblock
 
 GOOD_OLD_SIZE = 128
 _XATTR_MAGIC = b"\x00\x00\x02\xea"
 
 ENCRYPTED = 0x800
 EXTENTS = 0x80000
+VERITY = 0x100000
 EA_INODE = 0x200000
 INLINE_DATA = 0x10000000
 
@@ -48,9 +49,15 @@ class Inode(NamedTuple):
     xattr_area: bytes
     """Extended attributes inside the inode, from the first entry to the inode's end; empty when none."""
 
-    def is_fast_symlink(self, cluster_size: int) -> bool:
-        """Whether the target is in ``block`` itself: no sectors but those of the attribute block."""
-        attributes = cluster_size >> 9 if self.xattr_block else 0
+    def is_fast_symlink(self, geometry: Superblock) -> bool:
+        """Whether the target is in ``block`` itself (``ext4_inode_is_fast_symlink``).
+
+        It is when no sectors are taken but those of the attribute block. Where attributes may have inodes of
+        their own, which count among the sectors, the length decides.
+        """
+        if geometry.incompat & EA_INODES:
+            return 0 < self.size < len(self.block) and not self.flags & INLINE_DATA
+        attributes = geometry.cluster_size >> 9 if self.xattr_block else 0
         return not self.flags & INLINE_DATA and self.sectors == attributes
 
     def device(self) -> tuple[int, int]:

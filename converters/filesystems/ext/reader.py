@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 from converters.disks.base import Disk
@@ -16,6 +16,8 @@ from converters.filesystems.ext.metadata import ROOT, ByteRun, Metadata
 from converters.filesystems.inode_walk import InodeFilesystem
 
 _LONGEST_TARGET = 4096
+_MOST_REMEMBERED = 20
+"""Paths of one kind that notes name."""
 
 
 class ExtFilesystem(InodeFilesystem[Inode]):
@@ -34,6 +36,8 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         super().__init__(ROOT)
         self._metadata = Metadata(disk, start, disk.size - start if size is None else size)
         self._attributes = Attributes(self._metadata)
+        self._encrypted: dict[int, bytes] = {}
+        self._sealed: dict[int, bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +65,18 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         """Whether the guest's kernel found damage that no e2fsck(8) has repaired since."""
         return self._metadata.superblock.has_errors
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See ``Remarking``."""
+        said = (
+            (
+                self._encrypted,
+                "encrypted (fscrypt): its key is not on the disk, and what it holds is left out",
+            ),
+            (self._sealed, "sealed (fs-verity): its bytes are read, and the seal is not kept"),
+        )
+        return tuple(note for paths, what in said for note in _listed(paths.values(), what))
+
     def close(self) -> None:
         """Release the file system, not the disk; a second call does nothing."""
         self._metadata.close()
@@ -86,6 +102,8 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         return self._metadata.inode(number)
 
     def _names(self, inode: Inode) -> Iterator[directory.Name]:
+        if inode.flags & inodes.ENCRYPTED:
+            return iter(())  # its names are ciphertext
         return directory.names(self._metadata, self._attributes, inode)
 
     def _xattrs(self, inode: Inode) -> tuple[tuple[bytes, bytes], ...]:
@@ -94,7 +112,7 @@ class ExtFilesystem(InodeFilesystem[Inode]):
     def _target(self, inode: Inode) -> bytes:
         if not 0 < inode.size <= _LONGEST_TARGET:
             raise FilesystemError(f"symbolic link inode {inode.number} is {inode.size} bytes long")
-        if inode.is_fast_symlink(self._metadata.superblock.cluster_size):
+        if inode.is_fast_symlink(self._metadata.superblock):
             target = inode.block[: inode.size]
         elif inode.flags & inodes.INLINE_DATA:
             target = self._attributes.inline(inode)
@@ -111,9 +129,34 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         self._check_readable(inode, entry.path)
         return inode
 
+    def _entry(self, path: bytes, inode: Inode) -> Entry:
+        entry = super()._entry(path, inode)
+        if inode.flags & inodes.ENCRYPTED:
+            _keep(self._encrypted, inode, path)
+        elif inode.flags & inodes.VERITY:
+            _keep(self._sealed, inode, path)
+        return entry
+
     def _check_readable(self, inode: Inode, path: bytes) -> None:
-        if inode.flags & (inodes.ENCRYPTED | inodes.EA_INODE):
-            name = path.decode(errors="backslashreplace")
-            if inode.flags & inodes.ENCRYPTED:
-                raise UnsupportedError(f"/{name} is encrypted (fscrypt), and its key is not on the disk")
+        if not inode.flags & (inodes.ENCRYPTED | inodes.EA_INODE):
+            return
+        name = path.decode(errors="backslashreplace")
+        if inode.flags & inodes.EA_INODE:
             raise FilesystemError(f"/{name} is the value of an extended attribute, not a file")
+        if inode.kind is not Kind.DIRECTORY:
+            raise UnsupportedError(f"/{name} is encrypted (fscrypt), and its key is not on the disk")
+
+
+def _keep(paths: dict[int, bytes], inode: Inode, path: bytes) -> None:
+    """Remember a path by its inode, as long as there is room."""
+    if len(paths) <= _MOST_REMEMBERED:
+        paths.setdefault(inode.number, path)
+
+
+def _listed(paths: Iterable[bytes], what: str) -> Iterator[str]:
+    for number, path in enumerate(paths):
+        if number == _MOST_REMEMBERED:
+            yield f"More than these {_MOST_REMEMBERED} are {what}."
+            return
+        else:
+            yield f"/{path.decode(errors='backslashreplace')} is {what}."

@@ -17,6 +17,7 @@ SIZE = 1024
 NEEDS_RECOVERY = 0x4
 JOURNAL_DEVICE = 0x8
 WIDE = 0x80
+EA_INODES = 0x400
 CHECKSUM_SEED = 0x2000
 UNDERSTOOD = {
     0x2: "filetype",
@@ -26,14 +27,14 @@ UNDERSTOOD = {
     WIDE: "64bit",
     0x100: "mmp",
     0x200: "flex_bg",
-    0x400: "ea_inode",
+    EA_INODES: "ea_inode",
     CHECKSUM_SEED: "metadata_csum_seed",
     0x4000: "large_dir",
     0x8000: "inline_data",
     0x10000: "encrypt",
     0x20000: "casefold",
 }
-"""INCOMPAT features that are read exactly or refused where they are met (an encrypted inode)."""
+"""INCOMPAT features that are read exactly or told where they are met (an encrypted directory)."""
 REFUSED = {0x1: "compression", 0x1000: "dirdata"}
 """INCOMPAT features known by name alone."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.errors import FilesystemError, UnsupportedError
+from converters.errors import FilesystemError
 from converters.filesystems.base import Entry, Kind
 from converters.filesystems.ext import ExtFilesystem
 from tests.converters.filesystems.ext_images import MemoryDisk, debugfs, opened
@@ -62,11 +62,12 @@ def test_every_file_but_the_encrypted(unpack: Unpack) -> None:
     expected = expected_hashes("EXT-01.test_disk1.after.sha256")
     assert len(expected) == 11_007
     with opened(unpack("test_disk1")) as filesystem:
-        found: dict[bytes, str] = {}
-        for top in sorted({path.split(b"/")[0] for path in expected} - {b"encrypted_dir"}):
-            found |= reader_hashes(filesystem, list(filesystem.walk(top)))
-        with pytest.raises(UnsupportedError, match="/encrypted_dir is encrypted"):
-            list(filesystem.walk())
+        found = reader_hashes(filesystem, list(filesystem.walk()))
+        assert [entry.kind for entry in filesystem.walk(b"encrypted_dir")] == [Kind.DIRECTORY]
+        (note,) = filesystem.notes
+    assert note == (
+        "/encrypted_dir is encrypted (fscrypt): its key is not on the disk, and what it holds is left out."
+    )
     assert found == {
         path: value for path, value in expected.items() if not path.startswith(b"encrypted_dir/")
     }
@@ -114,11 +115,14 @@ def test_a_journal_not_replayed_gives_no_file_that_was_not_there(unpack: Unpack)
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [("f_bad_encryption", "/edir"), ("f_encrypted_lpf", "/lost.found")]
+    ("name", "path"), [("f_bad_encryption", "/edir"), ("f_encrypted_lpf", "/lost+found")]
 )
-def test_encryption_is_refused_by_path(unpack: Unpack, name: str, path: str) -> None:
-    with opened(unpack(name)) as filesystem, pytest.raises(UnsupportedError, match=f"{path} is encrypted"):
-        list(filesystem.walk())
+def test_what_an_encrypted_directory_holds_is_left_out_and_told(unpack: Unpack, name: str, path: str) -> None:
+    with opened(unpack(name)) as filesystem:
+        paths = [entry.path for entry in filesystem.walk()]
+        assert path[1:].encode() in paths
+        assert not [other for other in paths if other.startswith(path[1:].encode() + b"/")]
+        assert f"{path} is encrypted (fscrypt)" in filesystem.notes[0]
 
 
 def test_a_directory_with_a_hole_is_damaged(unpack: Unpack) -> None:
@@ -169,6 +173,9 @@ def test_verity_covers_plain_data(unpack: Unpack, tmp_path: Path) -> None:
         entries = list(filesystem.walk())
         assert entries == expected
         assert reader_hashes(filesystem, entries) == contents
+        assert filesystem.notes == (
+            "/file is sealed (fs-verity): its bytes are read, and the seal is not kept.",
+        )
 
 
 @pytest.mark.parametrize(

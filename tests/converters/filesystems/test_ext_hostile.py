@@ -171,15 +171,35 @@ def test_block_maps_that_lie(tree: Path, tmp_path: Path, field: str) -> None:
         list(filesystem.runs(entry) or ())
 
 
-def test_encrypted_names_and_contents_are_refused_by_path(tree: Path, tmp_path: Path) -> None:
+def test_encrypted_directories_are_left_out_by_path(tree: Path, tmp_path: Path) -> None:
     image = make(tmp_path / "image", "-t", "ext4", "-O", "encrypt", folder=tree)
     debugfs(image, "set_inode_field d/e flags 0x80800")
-    with pytest.raises(UnsupportedError, match="/d/e is encrypted"):
-        use(image)
+    use(image)
     with opened(image) as filesystem:
         assert filesystem.lookup(b"link") is not None
-        with pytest.raises(UnsupportedError, match="is encrypted"):
-            filesystem.lookup(b"d/e/file")
+        assert filesystem.lookup(b"d/e/file") is None
+        assert not filesystem.notes
+        assert [entry.path for entry in filesystem.walk(b"d/e")] == [b"d/e"]
+        assert [note.split(":")[0] for note in filesystem.notes] == ["/d/e is encrypted (fscrypt)"]
+
+
+def test_an_encrypted_file_among_others_is_refused_by_path(tree: Path, tmp_path: Path) -> None:
+    image = make(tmp_path / "image", "-t", "ext4", "-O", "encrypt", folder=tree)
+    debugfs(image, f"set_inode_field d/{NAME.decode()} flags 0x80800")
+    with pytest.raises(UnsupportedError, match=f"/d/{NAME.decode()} is encrypted"):
+        use(image)
+
+
+def test_notes_have_an_end(tmp_path: Path) -> None:
+    folder = tmp_path / "tree"
+    for number in range(30):
+        (folder / f"{number:02}").mkdir(parents=True)
+    image = make(tmp_path / "image", "-t", "ext4", "-O", "encrypt", folder=folder)
+    debugfs(image, *(f"set_inode_field {number:02} flags 0x80800" for number in range(30)))
+    with opened(image) as filesystem:
+        assert len(list(filesystem.walk())) == 32
+        assert len(filesystem.notes) == 21
+        assert filesystem.notes[-1].startswith("More than these 20 are encrypted")
 
 
 def _block_of(image: Path, path: str) -> int:

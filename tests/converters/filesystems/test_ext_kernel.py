@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from converters.filesystems.base import Kind
-from tests.converters.filesystems.ext_images import make, opened
+from tests.converters.filesystems.ext_images import QUIET, make, opened
 from tests.kernel import kernel_entries, kernel_hashes, mounted, needs_root, reader_hashes
 from tests.trees import fill
 
@@ -35,7 +36,17 @@ FEATURES = {
         "-O",
         "orphan_file,encrypt,verity,large_dir,mmp,meta_bg,^resize_inode,sparse_super2,stable_inodes",
     ),
+    "ext4-of-servers": (
+        "ext4",
+        "-t",
+        "ext4",
+        "-O",
+        "fast_commit,ea_inode,dir_nlink,huge_file,extra_isize,flex_bg,large_file",
+        "-I",
+        "512",
+    ),
 }
+"""Type as the reader says it, and options of mke2fs(8)."""
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -46,9 +57,11 @@ def test_equals_kernel(name: str, tmp_path: Path) -> None:
         fill(
             root,
             large_inodes=OLD_INODES[1] not in options,
-            many=12_000 if name in ("ext4", "ext3-1k") else 1500,
-            largest_attribute=60_000 if "ea_inode" in options[-1] else 600,
+            many=12_000 if name == "ext3-1k" else 400,
+            largest_attribute=60_000 if any("ea_inode" in option for option in options) else 600,
         )
+    if name == "ext4-of-servers":
+        subprocess.run(["tune2fs", "-O", "quota,project", image], check=True, env=QUIET, capture_output=True)
     with mounted(image, "ext4") as root:
         expected, contents = kernel_entries(root), kernel_hashes(root)
     with opened(image) as filesystem:
