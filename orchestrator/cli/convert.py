@@ -9,20 +9,20 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from converters.disks import detect
 from converters.image.config import vm_labels
 from converters.image.names import repository_names
 from converters.manifests.compose import compose
 from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert as convert_guest
 from converters.pipeline import publish
-from converters.plan import MachineFacts
 from converters.reader.parent import Reader
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
 from orchestrator import durable
+from orchestrator.cli.given import Given, given
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
+from orchestrator.files import require_unchanged
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
 from orchestrator.wiring import reading, registry_access, registry_prefix, scratch_folder
@@ -34,39 +34,45 @@ from orchestrator.wiring import reading, registry_access, registry_prefix, scrat
 @settings_options(Verb.CONVERT)
 @click.pass_context
 def convert(ctx: click.Context, /, disks: tuple[Path, ...], name: str, **parameters: Any) -> int:
-    """Convert one machine from its disk images (raw, VMDK, qcow2, VDI, VHD, VHDX), in the order it has them.
+    """Convert one machine from its disk images (raw, VMDK, qcow2, VDI, VHD, VHDX), in the order it has them,
+    or from the VMX, OVF or OVA that describes it.
 
     \b
       orchestrate convert web.vmdk --registry localhost:5000/vms
+      orchestrate convert web.ova --registry localhost:5000/vms
       orchestrate convert system.qcow2 data.raw --name db01 --registry localhost:5000/vms
     """
     settings = settings_from(ctx, parameters)
-    return convert_disks(disks, name or disks[0].stem, settings)
+    registry_prefix(settings)  # before anything is read
+    with scratch_folder(settings) as scratch:
+        return convert_machine(given(disks, name, settings, scratch), settings, scratch)
 
 
-def convert_disks(disks: tuple[Path, ...], name: str, settings: Settings) -> int:
+def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
     """Convert, publish, write the compose file, and tell what came of it; the exit status."""
     console = Console(stderr=True)
+    name = machine.facts.name
     repository = f"{registry_prefix(settings)}/{repository_names([(name, name)])[name]}"
+    labels = vm_labels(name=name, moref="", instance_uuid=machine.instance_uuid, datacenter="")
     request = Request(
-        disks=tuple(detect(str(disk)) for disk in disks),
-        machine=MachineFacts(name=name),
+        disks=machine.disks,
+        machine=machine.facts,
         target=Target(repository, (settings.tag,)),
-        labels=tuple(vm_labels(name=name, moref="", instance_uuid="", datacenter="").items()),
+        labels=tuple(labels.items()),
         reading=reading(settings),
     )
     with (
-        scratch_folder(settings) as scratch,
         Reader(request.disks, request.reading, scratch) as reader,
         RegistryOutput(repository, registry_access(settings)) as output,
     ):
         converted = _with_progress(console, request, reader, output)
+        require_unchanged(machine.files)
         published = publish(converted, output)
         reference = output.reference(published.digest)
     compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
     durable.make_folder(compose_file.parent)
     durable.write_text(compose_file, compose(converted.plan, reference))
-    _tell(console, converted, compose_file)
+    _tell(console, converted, machine.notes, compose_file)
     click.echo(reference)
     return ExitCode.OK
 
@@ -84,7 +90,7 @@ def _with_progress(console: Console, request: Request, reader: Reader, output: R
         return convert_guest(request, reader, output, show)
 
 
-def _tell(console: Console, converted: Converted, compose_file: Path) -> None:
+def _tell(console: Console, converted: Converted, notes: tuple[str, ...], compose_file: Path) -> None:
     guest = converted.inspection.guest
     seconds = sum(seconds for _, seconds in converted.seconds)
     console.print(f"{guest.release.name} ({guest.architecture}), read by", end=" ")
@@ -96,6 +102,6 @@ def _tell(console: Console, converted: Converted, compose_file: Path) -> None:
         f"{converted.entries:,} entries, {text.size(converted.read_bytes)} as tar, "
         f"{text.size(converted.size)} as image, {text.size(left_out)} left out, {text.duration(seconds)}"
     )
-    for note in (*converted.inspection.notes, *guest.notes, *converted.plan.notes):
+    for note in (*notes, *converted.inspection.notes, *guest.notes, *converted.plan.notes):
         console.print(f"  note: {note}")
     console.print(f"compose file: {compose_file}")

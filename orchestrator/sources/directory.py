@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from converters.descriptors.found import Descriptor, FoundMachine
+from converters.descriptors.found import Descriptor, FoundMachine, machines_at
 from converters.descriptors.package import Verification
 from converters.errors import DiskError
 from orchestrator.errors import UsageError
@@ -54,17 +54,7 @@ class DirectorySource:
 
     def verdicts(self, vms: Iterable[VirtualMachine]) -> tuple[Verdict, ...]:
         """See ``Source``."""
-        return tuple(self._verdict(vm) for vm in vms)
-
-    def _verdict(self, vm: VirtualMachine) -> Verdict:
-        found, marks = self._found[vm.moref], self._marks[vm.moref]
-        if (finding := _hindrance(found)) is not None:
-            return Verdict(vm, *finding)
-        verdict = assess_files(vm)
-        files = MachineFiles(
-            tuple((disk.described.address.key, disk.source) for disk in found.disks), marks, found.checks
-        )
-        return replace(verdict, files=files, remarks=tuple(_remarks(found)))
+        return tuple(_verdict(vm, self._found[vm.moref], self._marks[vm.moref]) for vm in vms)
 
     def lacking(self, vms: Iterable[VirtualMachine], inventory: Inventory) -> tuple[CheckResult, ...]:
         """Nothing: a file that cannot be opened is its machine's trouble."""
@@ -74,6 +64,16 @@ class DirectorySource:
     def access(self, errand: Errand, stock: Stock) -> Iterator[Access]:
         """The right to publish; the files are the workers' to open."""
         yield _DirectoryAccess(errand)
+
+
+def described_at(path: Path, verification: Verification) -> tuple[Verdict, ...]:
+    """The verdicts on the machines of one descriptor, whose files lie in its folder or below."""
+    root = path.resolve().parent
+    verdicts = []
+    for found in machines_at(path.resolve(), root, verification):
+        marked, marks = _marked(found)
+        verdicts.append(_verdict(virtual_machine(marked, found.identifier, root, marks), marked, marks))
+    return tuple(verdicts)
 
 
 class _NoLeases:
@@ -111,6 +111,15 @@ def _marked(found: FoundMachine) -> tuple[FoundMachine, tuple[FileMark, ...]]:
             trouble = DiskError(f"{name} cannot be looked at: {error.strerror}", "check the source folder")
             return replace(found, trouble=found.trouble or trouble), ()
     return found, tuple(marks)
+
+
+def _verdict(vm: VirtualMachine, found: FoundMachine, marks: tuple[FileMark, ...]) -> Verdict:
+    if (finding := _hindrance(found)) is not None:
+        return Verdict(vm, *finding)
+    verdict = assess_files(vm)
+    disks = tuple((disk.described.address.key, disk.source) for disk in found.disks)
+    files = MachineFiles(disks, marks, found.checks)
+    return replace(verdict, files=files, remarks=tuple(_remarks(found)))
 
 
 def _hindrance(found: FoundMachine) -> Finding | None:

@@ -10,10 +10,13 @@ import pytest
 
 from converters.disks.base import AbsentDisk, RawFile
 from converters.errors import DescriptorError
+from converters.outputs.client import RegistryAccess
 from orchestrator.errors import FilesChangedError, FilesMissingError
 from orchestrator.failures import StoppedError
 from orchestrator.files import FilesOrder, files_stage, require_unchanged
 from orchestrator.fleet.files import MachineFiles
+from orchestrator.probe.worker import FILES, ProbeOrder, probe
+from orchestrator.vsphere.values import CheckResult, Grade
 from orchestrator.work import Work
 from tests.converters.descriptors.packages import Hard, machine, manifest, write
 from tests.orchestrator.sources.folders import DISK, source
@@ -67,6 +70,20 @@ def test_files_that_the_worker_does_not_see(tmp_path: Path, work: Work) -> None:
     with pytest.raises(FilesMissingError, match=r"does not see .*web\.ovf") as caught:
         files_stage(wanted, work)
     assert "same path on every worker" in caught.value.hint
+
+
+def test_workers_are_asked_for_the_files_before_they_get_a_machine(tmp_path: Path) -> None:
+    marks = order(tmp_path / "source").files.marks
+    asked = ProbeOrder((), "", RegistryAccess(), str(tmp_path / "scratch"), (), thorough=False, files=marks)
+
+    def found() -> CheckResult:
+        (result,) = (result for result in probe(asked).results if result.name == FILES)
+        return result
+
+    assert found().grade is Grade.FINE
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    assert found().grade is Grade.BLOCKING
+    assert "web.ovf: No such file" in found().detail
 
 
 def test_files_of_another_size(tmp_path: Path, work: Work) -> None:
