@@ -58,6 +58,11 @@ class Machine:
     """Descriptors of its serial line ``/dev/ttyS0``: what it reads from, what it writes to."""
 
 
+def letter(index: int) -> str:
+    """The last letter of the device of disk number ``index``: ``/dev/ubda`` is the first."""
+    return _LETTERS[index]
+
+
 def kernel() -> Path:
     """The kernel's program, where it is installed; else its mere name."""
     return Path(shutil.which(KERNEL, path=MINIMAL_ENVIRONMENT["PATH"]) or KERNEL)
