@@ -88,6 +88,8 @@ def _is_disk(vmx: Vmx, address: Address, notes: list[str]) -> bool:
     if name.lower() in _NO_FILES:
         notes.append(f"{address} names no file")
         return False
+    if redo := vmx.get(f"{address}.redo").strip():
+        notes.append(f"{address} keeps what was written since the start in {redo}, which is not read")
     return True
 
 

@@ -31,7 +31,8 @@ def read_tree(root: Path, verification: Verification) -> Tree:
     A disk image that no descriptor names is a machine of its own, unless a VMX or OVF lies beside it: there
     it is more likely what is left of a snapshot, or a disk that was taken out of the machine.
     """
-    folders = list(_folders(root))
+    listing = _list(root)
+    folders = listing.folders
     described = [
         machine
         for paths in folders
@@ -52,16 +53,44 @@ def read_tree(root: Path, verification: Verification) -> Tree:
                     alone += machines_at(path, root)
     alone = list(_not_parts(alone))
     machines = sorted((*described, *alone), key=lambda machine: (machine.path, machine.identifier))
-    return Tree(tuple(machines), tuple(_told(orphans, described, root)))
+    return Tree(tuple(machines), (*listing.notes(root), *_told(orphans, described, root)))
 
 
-def _folders(root: Path) -> Iterator[list[Path]]:
-    """The files of each folder, sorted; of hidden folders and of locks none."""
-    for name, folders, files in os.walk(root):
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What lies below a folder."""
+
+    folders: list[list[Path]]
+    """The files of each folder, sorted."""
+    links: list[Path]
+    """Links that could lead to a machine."""
+    closed: list[OSError]
+    """Folders that cannot be listed, and why."""
+
+    def notes(self, root: Path) -> Iterator[str]:
+        """What was not looked at, each a sentence."""
+        if self.links:
+            yield f"links are not followed: {_some(self.links, root)}"
+        for error in self.closed:
+            yield f"the folder {error.filename} cannot be listed ({error.strerror}) and is left out"
+
+
+def _list(root: Path) -> _Listing:
+    """Everything but hidden files and folders, and locks."""
+    listing = _Listing([], [], [])
+    for name, folders, files in os.walk(root, onerror=listing.closed.append):
         folders[:] = sorted(one for one in folders if not one.startswith(".") and not one.endswith(".lck"))
-        listed = (Path(name) / file for file in sorted(files) if not file.startswith("."))
+        listed = [Path(name) / file for file in sorted(files) if not file.startswith(".")]
         # What a link leads to is found where it lies, or is no file of the source.
-        yield [path for path in listed if path.is_file() and not path.is_symlink()]
+        listing.folders.append([path for path in listed if path.is_file() and not path.is_symlink()])
+        linked = (path for path in (*listed, *(Path(name) / one for one in folders)) if path.is_symlink())
+        listing.links.extend(path for path in linked if path.is_dir() or _could_be_one(path))
+    return listing
+
+
+def _could_be_one(path: Path) -> bool:
+    """Whether a file of this name may be a machine."""
+    return Descriptor.of(path) is not Descriptor.NONE or path.suffix.lower() in IMAGES
 
 
 def _not_parts(alone: Iterable[FoundMachine]) -> Iterator[FoundMachine]:
@@ -76,10 +105,15 @@ def _not_parts(alone: Iterable[FoundMachine]) -> Iterator[FoundMachine]:
 def _told(orphans: list[Path], described: Iterable[FoundMachine], root: Path) -> Iterator[str]:
     """One sentence for all images that are left; a machine that is broken may be the one that names them."""
     broken = {Path(machine.path).parent for machine in described if machine.trouble is not None}
-    left = [str(path.relative_to(root)) for path in orphans if path.parent not in broken]
+    left = [path for path in orphans if path.parent not in broken]
     if left:
-        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         yield (
-            f"not converted, as no machine beside them names them: {', '.join(left[:_SHOWN])}{more}; "
+            f"not converted, as no machine beside them names them: {_some(left, root)}; "
             "`orchestrate convert` takes a disk image by its path"
         )
+
+
+def _some(paths: list[Path], root: Path) -> str:
+    """The first of the paths, and how many more there are."""
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(str(path.relative_to(root)) for path in paths[:_SHOWN]) + more

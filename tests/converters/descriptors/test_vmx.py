@@ -66,7 +66,7 @@ def test_duplicates_are_told_where_they_differ() -> None:
     [
         ("GBK", "网页服务器"),
         ("GBK", "\u4e48\u4e5f"),
-        ("windows-1251", "Сервер ж"),
+        ("windows-1251", "Сервер Ж"),
         ("windows-1252", "Æther café"),
         ("Shift_JIS", "ウェブ"),
         ("UTF-8", "größe"),
@@ -168,6 +168,10 @@ def test_modes_snapshots_and_states() -> None:
     assert (disk.name, disk.mode) == ("web-000002.vmdk", "independent-persistent")
     assert found.suspended
     assert found.encrypted
+    redo = machine(
+        'scsi0:0.present = "1"\nscsi0:0.fileName = "a.vmdk"\nscsi0:0.redo = "a.REDO"\nmemsize = "4"'
+    )
+    assert redo.notes == ("scsi0:0 keeps what was written since the start in a.REDO, which is not read",)
 
 
 @pytest.mark.parametrize("data", [b"", b"# nothing\n", b"\0" * 100, b" " * (LARGEST_VMX + 1)])

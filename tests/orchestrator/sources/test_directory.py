@@ -120,6 +120,28 @@ def test_images_beside_a_machine_that_does_not_name_them_are_told(tmp_path: Path
     assert source(tmp_path).stock().notes == ()
 
 
+def test_what_was_not_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "source"
+    flat_disk(root / "a")
+    (root / "linked.ova").symlink_to(tmp_path / "elsewhere.ova")
+    (root / "away").symlink_to(tmp_path)
+    (root / "notes.txt").symlink_to("nowhere")
+    scandir = os.scandir
+
+    def guarded(path: str) -> object:  # root may list any folder
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    stock = source(root).stock()
+    assert stock.inventory.vms == ()
+    assert stock.notes == (
+        "links are not followed: linked.ova, away",
+        f"the folder {root / 'a'} cannot be listed (Permission denied) and is left out",
+    )
+
+
 def test_several_machines_of_one_envelope(tmp_path: Path) -> None:
     disks = [Hard("a.raw", disk=CAPACITY), Hard("b.raw", disk=CAPACITY)]
     inner = system("one", hardware(disks[:1])) + system("two", hardware(disks[1:], first=1))
