@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from converters.init.specification import Specification
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -62,6 +64,8 @@ class Service:
     stop_signal: str = "SIGTERM"
     ports: tuple[Port, ...] = ()
     notes: tuple[str, ...] = ()
+    specification: Specification | None = None
+    """How the static init runs it; None where nothing but a command line is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class Command:
     """Program and arguments, variables and specifiers expanded."""
     as_root: bool = False
     """Whether ``User=`` does not hold for it."""
+    may_fail: bool = False
+    """Whether a failure is passed over."""
+    name: str = ""
+    """``argv[0]`` where it is not the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,7 @@ class Executions:
             **self._user_variables(user),
             **self._environment(unit, specifiers, notes),
         }
-        commands = [
-            command
-            for line in settings.all("Service", "ExecStart")
-            for command in _commands(line, specifiers, environment)
-        ]
+        commands = self.commands(unit, "ExecStart", environment)
         before = [line for line in settings.all("Service", "ExecStartPre") if not _CHECK.search(line)]
         if before:
             lines = "; ".join(before)
@@ -94,7 +94,7 @@ class Executions:
                 )
         return Execution(
             type=_type(unit, bool(commands)),
-            commands=tuple(commands),
+            commands=commands,
             user=user,
             group=group,
             working_directory=self._working_directory(unit, specifiers, user),
@@ -102,6 +102,12 @@ class Executions:
             stop_signal=_signal(settings.last("Service", "KillSignal", "SIGTERM")),
             notes=tuple(notes),
         )
+
+    def commands(self, unit: Unit, key: str, environment: Mapping[str, str]) -> tuple[Command, ...]:
+        """The command lines of one ``Exec*=`` setting."""
+        specifiers = self.specifiers(unit)
+        lines = unit.settings.all("Service", key)
+        return tuple(command for line in lines for command in _commands(line, specifiers, environment))
 
     def specifiers(self, unit: Unit) -> Mapping[str, str]:
         """What the percent signs in a unit's values stand for."""
@@ -180,12 +186,13 @@ def _command(words: list[str], specifiers: Mapping[str, str], environment: Mappi
     program = words[0].lstrip(_PREFIXES)
     prefixes = words[0][: len(words[0]) - len(program)]
     arguments = [expand_specifiers(word, specifiers) for word in words[1:]]
+    name = ""
     if "@" in prefixes:
-        arguments = arguments[1:]  # argv[0] is chosen apart from the program; a container's is the program
+        name, *arguments = arguments or [""]
     if ":" not in prefixes:
         arguments = expand_variables(arguments, environment)
     program = expand_specifiers(program, specifiers)
-    return Command((program, *arguments), as_root=_as_root(prefixes))
+    return Command((program, *arguments), _as_root(prefixes), may_fail="-" in prefixes, name=name)
 
 
 def _as_root(prefixes: str) -> bool:

@@ -16,6 +16,7 @@ from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.generators import generated_services, generated_wants
 from converters.guest.services.roles import platform_reason
 from converters.guest.services.sockets import NO, activated, socket_ports, sockets_by_service
+from converters.guest.services.specification import Specifications, in_foreground
 from converters.guest.services.sysv import script_service
 from converters.guest.services.unit_tree import Unit, UnitTree
 from converters.guest.services.words import (
@@ -53,8 +54,9 @@ def systemd_boot(
     units = started_units(files, tree)
     executions = Executions(files, accounts, hostname, manager_environment)
     sockets = sockets_by_service(units)
+    specifications = Specifications(executions, accounts, units)
     services = [
-        _service(files, executions.read(unit), unit, sockets.get(unit.name.full, ()))
+        _service(files, executions.read(unit), unit, sockets.get(unit.name.full, ()), specifications)
         for unit in units.values()
         if unit.name.type == "service"
         and not failing_condition(unit.settings, executions.specifiers(unit), files)
@@ -112,10 +114,19 @@ def _pulled(unit: Unit, tree: UnitTree) -> list[str]:
     return [expand_specifiers(name, specifiers) for name in names]
 
 
-def _service(files: GuestFiles, execution: Execution, unit: Unit, sockets: tuple[Unit, ...]) -> Service:
+def _service(
+    files: GuestFiles,
+    execution: Execution,
+    unit: Unit,
+    sockets: tuple[Unit, ...],
+    specifications: Specifications,
+) -> Service:
     reason = platform_reason(unit.name.stem) or _no_server(execution)
     found = Foreground() if reason and not execution.commands else _foreground(files, execution)
     ports = socket_ports(sockets) or service_ports(files, found.words, dict(execution.environment))
+    specification = None
+    if not reason:
+        specification = in_foreground(specifications.of(unit, execution, sockets), found)
     user = found.user or ("" if execution.commands and execution.commands[0].as_root else execution.user)
     return Service(
         name=printable(unit.name.stem),
@@ -130,6 +141,7 @@ def _service(files: GuestFiles, execution: Execution, unit: Unit, sockets: tuple
         stop_signal=found.stop_signal or execution.stop_signal,
         ports=ports,
         notes=execution.notes + found.notes + _socket_notes(sockets),
+        specification=specification,
     )
 
 
