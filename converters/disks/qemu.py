@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from converters.process import Limits, Running, running
 
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.005
+_BLOCK_GRAPH = re.compile(r"Failed to blk_new_open 'json:.*': ")
+"""Our own words in QEMU's message."""
 _LIMITS = Limits(address_space=4 << 30)
 """Tables of a hostile image must not take the machine's memory."""
 
@@ -101,7 +104,7 @@ def _connect(socket: str, server: Running, image: Image, driver: str) -> nbd.NBD
             if time.monotonic() > deadline:
                 raise ConvertError(f"qemu-nbd does not serve {image.path}: {error}") from error
         if ended is not None:
-            said = image.files.explain(server.failure().message)
+            said = _BLOCK_GRAPH.sub("", image.files.explain(server.failure().message))
             raise DiskError(f"cannot open {image.path} as {driver}: {said}")
         if time.monotonic() > deadline:
             raise DiskError(f"qemu-nbd did not start on {image.path} within {_START_SECONDS:g} seconds")

@@ -8,6 +8,7 @@ zeros for what is missing, without a word. Formats: VMware's "Virtual Disk Forma
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ class SparseExtent:
     tables: int
     """Entries of the directory."""
     table_entries: int
+    overhead: int = 0
+    """Bytes that the header says to lie before the first grain."""
     se_tables: int = 0
     """Sector of the first grain table of an seSparse extent, 0 in others."""
     se_grains: int = 0
@@ -78,9 +81,8 @@ def _hosted(head: bytes) -> SparseExtent | None:
         return None
     covers = header.table_entries * header.grain
     tables = -(-header.capacity // covers) if covers else 0
-    return SparseExtent(
-        header.capacity, header.grain, header.directory_offset * SECTOR, tables, header.table_entries
-    )
+    directory, overhead = header.directory_offset * SECTOR, header.overhead * SECTOR
+    return SparseExtent(header.capacity, header.grain, directory, tables, header.table_entries, overhead)
 
 
 def _cowd(head: bytes) -> SparseExtent | None:
@@ -99,7 +101,7 @@ def _se_sparse(head: bytes) -> SparseExtent | None:
     capacity, grain = fields[2:4]
     directory, tables, grains = fields[16], fields[18], fields[24]
     count = -(-capacity // _SE_TABLE_COVERS)
-    return SparseExtent(capacity, grain, directory * SECTOR, count, _SE_TABLE_ENTRIES, tables, grains)
+    return SparseExtent(capacity, grain, directory * SECTOR, count, _SE_TABLE_ENTRIES, 0, tables, grains)
 
 
 def check_whole(extent: SparseExtent, file: FileDisk, name: str) -> None:
@@ -110,10 +112,10 @@ def check_whole(extent: SparseExtent, file: FileDisk, name: str) -> None:
     """
     last = max(
         extent.directory + extent.tables * _width(extent),
+        extent.overhead,
         (_se_end if extent.se_grains else _end)(extent, file),
     )
-    # The last grain of an old extent is not always padded to its end.
-    if last > file.size + (extent.grain - 1) * SECTOR:
+    if last > file.size:
         raise DiskError(
             f"{name} is incomplete: it has {file.size} bytes, and its tables speak of data up to byte {last}",
             "copy or export the disk again",
@@ -127,18 +129,27 @@ def _width(extent: SparseExtent) -> int:
 def _end(extent: SparseExtent, file: FileDisk) -> int:
     """Where the last table or grain of a hosted or ESX extent ends, in bytes of the file."""
     last = 0
-    for sector in _directory(extent, file, "I"):
+    for number, sector in _directory(extent, file, "I"):
         last = max(last, sector * SECTOR + extent.table_entries * 4)
         grains = numbers(file, sector * SECTOR, extent.table_entries, "I")
         if (highest := max(grains, default=0)) > _ZERO_GRAIN:
-            last = max(last, (highest + extent.grain) * SECTOR)
+            last = max(last, (highest + _sectors(extent, number, grains, highest)) * SECTOR)
     return last
+
+
+def _sectors(extent: SparseExtent, table: int, grains: array[int], highest: int) -> int:
+    """Sectors of the grain at the ``highest`` sector: the disk's last one may be cut short."""
+    rest = extent.capacity % extent.grain
+    number = extent.capacity // extent.grain - table * extent.table_entries
+    if rest and number < len(grains) and grains[number] == highest:
+        return rest
+    return extent.grain
 
 
 def _se_end(extent: SparseExtent, file: FileDisk) -> int:
     """The same of an seSparse extent, whose entries hold a type and a number in two parts."""
     last = 0
-    for entry in _directory(extent, file, "Q"):
+    for _, entry in _directory(extent, file, "Q"):
         start = extent.se_tables * SECTOR + (entry & 0xFFFFFFFF) * _SE_TABLE_BYTES
         last = max(last, start + _SE_TABLE_BYTES)
         grains = (
@@ -151,14 +162,13 @@ def _se_end(extent: SparseExtent, file: FileDisk) -> int:
     return last
 
 
-def _directory(extent: SparseExtent, file: FileDisk, kind: str) -> Iterator[int]:
-    """The entries of the directory that name a table."""
-    width, place = _width(extent), extent.directory
-    end = place + extent.tables * width
-    while place < end:
-        count = min(_READ, end - place) // width
-        entries = numbers(file, place, count, kind)
-        yield from filter(None, entries)
+def _directory(extent: SparseExtent, file: FileDisk, kind: str) -> Iterator[tuple[int, int]]:
+    """The entries of the directory that name a table, with their numbers."""
+    width, first = _width(extent), 0
+    while first < extent.tables:
+        count = min(_READ // width, extent.tables - first)
+        entries = numbers(file, extent.directory + first * width, count, kind)
+        yield from ((number, entry) for number, entry in enumerate(entries, first) if entry)
         if len(entries) < count:
             return
-        place += count * width
+        first += count
