@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,7 +16,10 @@ from converters.descriptors.vmx_machine import vmx_machine
 from converters.disks.base import DiskSource, FilePart, ImageFile, PackedDisk
 from converters.disks.detect import detect
 from converters.disks.survey import survey_disk
-from converters.errors import ConvertError, DescriptorError
+from converters.errors import ConvertError, DefectError, DescriptorError
+from converters.reader.failures import printable
+
+log = logging.getLogger(__name__)
 
 
 class Descriptor(StrEnum):
@@ -75,20 +79,49 @@ def machines_at(
         root: folder, resolved, outside which no file is opened.
     """
     kind = Descriptor.of(path)
-    unknown = FoundMachine(str(path), kind, "", Machine(path.stem), files=(str(path),))
     try:
-        match kind:
-            case Descriptor.VMX | Descriptor.TEMPLATE:
-                return (_of_vmx(path, root, kind),)
-            case Descriptor.OVF | Descriptor.OVA:
-                return _of_package(path, root, kind, verification)
-            case Descriptor.NONE:
-                return (_of_disk(path, root),)
-    except ConvertError as error:
-        return (replace(unknown, trouble=error),)
-    except OSError as error:
-        trouble = DescriptorError(f"cannot read {path}: {error.strerror}", "check the file and its owner")
-        return (replace(unknown, trouble=trouble),)
+        found = _read(path, root, kind, verification)
+    except Exception as error:  # whatever is wrong with one machine's files, the others are not to suffer
+        trouble = _trouble(error, path)
+        found = (FoundMachine(str(path), kind, "", Machine(path.stem), files=(str(path),), trouble=trouble),)
+    return tuple(map(_legible, found))
+
+
+def _read(path: Path, root: Path, kind: Descriptor, verification: Verification) -> tuple[FoundMachine, ...]:
+    match kind:
+        case Descriptor.VMX | Descriptor.TEMPLATE:
+            return (_of_vmx(path, root, kind),)
+        case Descriptor.OVF | Descriptor.OVA:
+            return _of_package(path, root, kind, verification)
+        case Descriptor.NONE:
+            return (_of_disk(path, root),)
+
+
+def _trouble(error: Exception, path: Path) -> ConvertError:
+    match error:
+        case ConvertError():
+            return error
+        case OSError():
+            return DescriptorError(f"cannot read {path}: {error.strerror}", "check the file and its owner")
+        case _:
+            log.error("reading %s", path, exc_info=error)
+            return DefectError(f"internal error: {type(error).__name__}: {error}")
+
+
+def _legible(found: FoundMachine) -> FoundMachine:
+    """The same, without control characters that a descriptor may have smuggled into what people read."""
+    trouble = found.trouble
+    if trouble is not None:
+        trouble = type(trouble)(printable(trouble.message), printable(trouble.hint))
+    machine = replace(
+        found.machine,
+        name=printable(found.machine.name),
+        guest_os=printable(found.machine.guest_os),
+        guest_name=printable(found.machine.guest_name),
+        annotation="\n".join(map(printable, found.machine.annotation.splitlines())),
+        notes=tuple(map(printable, found.machine.notes)),
+    )
+    return replace(found, machine=machine, trouble=trouble)
 
 
 def _of_vmx(path: Path, root: Path, kind: Descriptor) -> FoundMachine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 LARGEST_MANIFEST = 16 << 20
 _LINE = re.compile(r"\s*([\w-]+)\s*\(\s*(.*?)\s*\)\s*=\s*([0-9A-Fa-f]+)\s*")
+_LONGEST_LINE = 5000
+"""Characters: a path of 4,096 bytes and the longest digest."""
 _SIGNED = re.compile(r"\s*-----")
 """A certificate may follow in the same file."""
 _KNOWN = {"SHA1": "sha1", "SHA256": "sha256", "SHA384": "sha384", "SHA512": "sha512"}
@@ -41,11 +44,11 @@ class Digest:
 class Manifest:
     """All digests of a manifest, by file; several of one file are all to hold."""
 
-    digests: tuple[Digest, ...] = ()
+    digests: Mapping[str, tuple[Digest, ...]]
 
     def of(self, file: str) -> tuple[Digest, ...]:
         """Those of a file."""
-        return tuple(digest for digest in self.digests if digest.file == file)
+        return self.digests.get(file, ())
 
 
 def parse_manifest(data: bytes, what: str) -> Manifest:
@@ -56,19 +59,20 @@ def parse_manifest(data: bytes, what: str) -> Manifest:
     """
     if len(data) > LARGEST_MANIFEST:
         raise DescriptorError(f"{what} has {len(data):,} bytes", "is it a manifest?")
-    digests = []
+    digests: dict[str, tuple[Digest, ...]] = {}
     for number, line in enumerate(data.decode("utf-8-sig", "backslashreplace").splitlines(), 1):
         if not line.strip():
             continue
         if _SIGNED.match(line):
             break
-        found = _LINE.fullmatch(line)
+        found = _LINE.fullmatch(line) if len(line) <= _LONGEST_LINE else None
         if found is None:
             raise DescriptorError(
                 f"{what}: line {number} is no digest: {line[:80]!r}", "export the machine again"
             )
-        digests.append(Digest(found[2].removeprefix("./"), _algorithm(found[1]), found[1], found[3].lower()))
-    return Manifest(tuple(digests))
+        digest = Digest(found[2].removeprefix("./"), _algorithm(found[1]), found[1], found[3].lower())
+        digests[digest.file] = (*digests.get(digest.file, ()), digest)
+    return Manifest(digests)
 
 
 def _algorithm(told: str) -> str:

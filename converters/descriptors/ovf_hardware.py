@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from converters.descriptors.machine import Address, Bus, Share
 from converters.descriptors.units import byte_count, megahertz
 from converters.descriptors.xml import Element
+from converters.errors import DescriptorError
 
 _CPU, _MEMORY, _DISK = "3", "4", "17"
 _MIB = 1 << 20
+_MOST_ITEMS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def read_hardware(system: Element, configuration: str) -> Hardware:
     """The hardware of a virtual system under a deployment configuration.
 
     Raises:
-        DescriptorError: a size or its unit is not known.
+        DescriptorError: a size or its unit is not known, or it has more devices than any machine.
     """
     sections = system.all("VirtualHardwareSection", "Section")
     items = _items(sections, configuration)
@@ -62,6 +64,8 @@ def _items(sections: list[Element], configuration: str) -> list[Element]:
         if item.attributes.get("bound") or (wanted and configuration not in wanted):
             continue
         found[_instance(item) or f"item {number}"] = item
+    if len(found) > _MOST_ITEMS:
+        raise DescriptorError(f"a machine of {len(found):,} devices", "export the machine again")
     return list(found.values())
 
 
@@ -93,13 +97,15 @@ def _disks(items: list[Element], notes: list[str]) -> tuple[tuple[Address, str],
 def _controllers(items: list[Element]) -> Mapping[str, tuple[Bus, int]]:
     """Bus and number of each controller, by its instance; a number that is taken or not told is the next."""
     found: dict[str, tuple[Bus, int]] = {}
+    taken: set[tuple[Bus, int]] = set()
     for item in items:
         bus = _bus(item)
         if bus is None:
             continue
         number = _whole(item.value("Address")) or 0
-        while (bus, number) in found.values():
+        while (bus, number) in taken:
             number += 1
+        taken.add((bus, number))
         found[_instance(item)] = (bus, number)
     return found
 

@@ -75,19 +75,19 @@ def parse_vmx(data: bytes) -> Vmx:
     for number, line in _lines(data):
         match = _LINE.fullmatch(line)
         if match is None:
-            if not _COMMENT.fullmatch(line):
+            if not _COMMENT.fullmatch(line) and len(notes) < _MOST_NOTES:
                 notes.append(f"line {number} is no setting and does not count: {_shown(line)}")
             continue
         name = match[1].decode("ascii", "backslashreplace").lower()
         value = _ESCAPE.sub(_byte, match[3] if match[2] is None else match[2])
-        if raw.get(name, value) != value:
+        if raw.get(name, value) != value and len(notes) < _MOST_NOTES:
             notes.append(f"{name} stands more than once: the last, in line {number}, counts")
         raw[name] = value
     if not raw:
         raise DescriptorError("not a VMX file: it holds no setting", "copy the machine's files again")
     encoding, doubt = _encoding(raw)
-    if len(notes) > _MOST_NOTES:
-        notes[_MOST_NOTES:] = [f"and {len(notes) - _MOST_NOTES} lines more of that kind"]
+    if len(notes) == _MOST_NOTES:
+        notes.append("there may be more lines of that kind")
     return Vmx(raw, encoding, (*doubt, *notes))
 
 

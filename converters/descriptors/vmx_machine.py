@@ -6,6 +6,7 @@ import re
 
 from converters.descriptors.machine import Address, Bus, Machine, MachineDisk, Share
 from converters.descriptors.vmx import Vmx, parse_vmx
+from converters.errors import DescriptorError
 
 _DEVICE = re.compile(r"(scsi|sata|ide|nvme)(\d{1,3}):(\d{1,3})\.(present|filename)")
 _NO_DISKS = ("cdrom", "atapi", "passthru", "floppy", "tape")
@@ -15,6 +16,8 @@ _UUID = re.compile(r"[0-9a-f]{32}")
 _CPU_SHARES = {"low": 500, "normal": 1000, "high": 2000}
 _MEMORY_SHARES = {"low": 5, "normal": 10, "high": 20}
 """For each virtual CPU, and for each MiB (*vSphere Resource Management*, "Resource Allocation Shares")."""
+_MOST_DISKS = 1024
+"""vSphere allows 256 on SCSI, 120 on SATA and 256 on NVMe (Configuration Maximums)."""
 _PRIORITIES = ("disabled", "lowest", "low", "medium", "high", "highest")
 _MIB = 1 << 20
 
@@ -56,6 +59,8 @@ def _disks(vmx: Vmx, notes: list[str]) -> tuple[MachineDisk, ...]:
         for name in vmx.raw
         if (found := _DEVICE.fullmatch(name))
     }
+    if len(addresses) > _MOST_DISKS:
+        raise DescriptorError(f"a VMX file with {len(addresses):,} disks", "is it a VMX file?")
     disks = [
         MachineDisk(
             address,
@@ -65,7 +70,8 @@ def _disks(vmx: Vmx, notes: list[str]) -> tuple[MachineDisk, ...]:
         for address in addresses
         if _is_disk(vmx, address, notes)
     ]
-    first = [name.strip().lower() for name in vmx.get("bios.hddorder").split(",")]
+    order = vmx.get("bios.hddorder").split(",", _MOST_DISKS)
+    first = [name.strip().lower() for name in order]
 
     def place(disk: MachineDisk) -> tuple[int, int]:
         name = str(disk.address)

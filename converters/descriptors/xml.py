@@ -50,6 +50,7 @@ def parse_xml(data: bytes, what: str) -> Element:
     count = 0
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
+    parser.buffer_size = 1 << 20
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal count

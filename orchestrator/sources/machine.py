@@ -8,6 +8,7 @@ from pathlib import Path
 
 from converters.descriptors.found import Descriptor, FoundDisk, FoundMachine
 from converters.descriptors.machine import Share
+from converters.reader.failures import printable
 from orchestrator.fleet.files import FileMark
 from orchestrator.vsphere.values import Allocation, DiskDevice, RestartPriority, VirtualMachine
 
@@ -55,7 +56,7 @@ def _device(number: int, disk: FoundDisk) -> DiskDevice:
         key=described.address.key,
         label=f"Hard disk {number}",
         capacity=disk.capacity,
-        file=described.name or next((part.path for part in described.parts), ""),
+        file=printable(described.name or next((part.path for part in described.parts), "")),
         mode=described.mode,
     )
 
