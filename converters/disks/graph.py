@@ -7,16 +7,21 @@ an explicit graph (``BlockdevOptions`` of its QAPI reference) that holds no path
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from converters.disks import qcow2
+from converters.disks import parallels, qcow2
 from converters.disks.chain import check_chain
 from converters.disks.detect import image_format
 from converters.disks.raw import Extent, RawDisk
 from converters.disks.references import Image, child_path, open_reference
+from converters.disks.vhdx_header import read_header
 from converters.disks.vmdk import SECTOR
 from converters.disks.vmdk_extents import describe, descriptor_text, in_memory, parent_of, read_descriptor
 from converters.errors import DiskError, UnsupportedError
+from converters.process import run
 
 Node = dict[str, Any]
 
@@ -44,6 +49,11 @@ def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node
                 node["data-file"] = file_node(data)
             if header.backing_name:
                 node["backing"] = _backing_node(image, header, above)
+            qcow2.check_whole(image)
+        case "vhdx" if read_header(image).dirty:
+            return _replayed(node, image)
+        case "parallels":
+            parallels.check_whole(image)
         case "qcow":
             qcow2.check_qcow(image)
     return node
@@ -103,6 +113,21 @@ def file_node(image: Image) -> Node:
 
 def _whole_file(file: RawDisk) -> Node:
     return {"driver": "file", "filename": child_path(file.fileno()), "read-only": True}
+
+
+def _replayed(node: Node, image: Image) -> Node:
+    """A VHDX that was not closed: QEMU replays its log into a file of scratch that is laid over the image."""
+    descriptor, path = tempfile.mkstemp(prefix="log-")
+    os.close(descriptor)
+    try:
+        run(["qemu-img", "create", "-q", "-f", "qcow2", path, str(image.file.size)])
+        overlay = image.files.keep(RawDisk(path, name=image.path))
+    finally:
+        Path(path).unlink()
+    written = {**_whole_file(overlay), "read-only": False}
+    node["file"] = {"driver": "qcow2", "read-only": False, "file": written, "backing": node["file"]}
+    node["read-only"] = False
+    return {"driver": "raw", "read-only": True, "file": node}
 
 
 def _part(extent: Extent) -> Node:

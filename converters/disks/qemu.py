@@ -24,8 +24,9 @@ _START_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 _BLOCK_GRAPH = re.compile(r"Failed to blk_new_open 'json:.*': ")
 """Our own words in QEMU's message."""
-_LIMITS = Limits(address_space=4 << 30)
-"""Tables of a hostile image must not take the machine's memory."""
+_LIMITS = Limits(address_space=2 << 30, file_size=1 << 30)
+"""Tables of a hostile image must not take the machine's memory, nor its messages and log the scratch folder.
+The tables of an honest disk of 62 TiB take at most 512 MiB."""
 
 
 class QemuDisk:
