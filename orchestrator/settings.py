@@ -164,14 +164,14 @@ class Settings(BaseModel):
     source: Path | None = _setting(
         None,
         Section.SELECTION,
-        frozenset({Verb.RUN}),
+        RUN_VERBS,
         "Folder of machines (VMX, OVF, OVA, disk images) to convert in place of a datacenter's; workers read "
         "it at the same path.",
     )
     package_digests: Verification = _setting(
         Verification.CHECK,
         Section.SELECTION,
-        IMAGE_VERBS,
+        IMAGE_VERBS | RUN_VERBS,
         "What manifests (.mf) of OVF packages are for: a wrong digest fails the machine; with require, so "
         "does what cannot be verified; skip does not read them.",
     )

@@ -21,8 +21,10 @@ from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, s
 from orchestrator.cli.run import cluster_settings, wide_console
 from orchestrator.cluster import call_roll
 from orchestrator.errors import ExitCode, OrchestratorError, UsageError
+from orchestrator.fleet.files import FileMark
 from orchestrator.fleet.select import Selection
 from orchestrator.preflight.checks import Check
+from orchestrator.preflight.folder import check_folder
 from orchestrator.preflight.needs import Needs
 from orchestrator.preflight.order import probe_order
 from orchestrator.preflight.vcenter import check_vcenter
@@ -32,6 +34,7 @@ from orchestrator.probe.worker import probe
 from orchestrator.report import text
 from orchestrator.settings import Format, LogFormat, Settings, Verb
 from orchestrator.skew import clock
+from orchestrator.sources.directory import DirectorySource
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import CheckResult, Grade
 from orchestrator.wiring import registry_access, registry_prefix, snapshot_limits, vcenter_settings
@@ -61,8 +64,8 @@ def check(ctx: click.Context, /, **parameters: Any) -> int:
     registry or Dask scheduler is out of reach.
     """
     settings = settings_from(ctx, parameters)
-    if not settings.datacenter:
-        raise UsageError("no datacenter is given", "say which: --datacenter NAME")
+    if not settings.datacenter and settings.source is None:
+        raise UsageError("no datacenter is given", "say which: --datacenter NAME or --source FOLDER")
     console = Console(stderr=True)
     logs.configure(settings.log_format is LogFormat.JSON, console)
     findings = find(settings, console)
@@ -115,12 +118,19 @@ def find(settings: Settings, console: Console) -> Findings:
     skip = settings.skip_check
     access = replace(registry_access(settings), patience=_REGISTRY_SECONDS)
     findings = Findings()
-    needs = Needs()
-    with console.status("vCenter"), findings.part("vCenter"):
-        with VCenter(vcenter_settings(settings), snapshot_limits(settings)) as vcenter:
-            selection = Selection(settings.include, settings.exclude)
-            results, needs = check_vcenter(vcenter, settings.datacenter, selection)
-        findings.add("vCenter", results)
+    needs, files = Needs(), tuple[FileMark, ...]()
+    selection = Selection(settings.include, settings.exclude)
+    match settings.source:
+        case None:
+            with console.status("vCenter"), findings.part("vCenter"):
+                with VCenter(vcenter_settings(settings), snapshot_limits(settings)) as vcenter:
+                    results, needs = check_vcenter(vcenter, settings.datacenter, selection)
+                findings.add("vCenter", results)
+        case folder:
+            with console.status("source"), findings.part("source"):
+                source = DirectorySource(folder, settings.package_digests)
+                results, files = check_folder(source, selection)
+                findings.add("source", results)
     if Check.REGISTRY not in skip:
         with console.status("registry"), findings.part("registry"):
             findings.add("registry", check_registry(registry_prefix(settings), access))
@@ -137,6 +147,7 @@ def find(settings: Settings, console: Console) -> Findings:
             skip=skip,
             thorough=True,
             deep=settings.deep,
+            files=files,
         )
         if not order.hosts:
             needs = replace(needs, hosts={})

@@ -19,11 +19,12 @@ def check_vcenter(
     inventory = vcenter.inventory(datacenter)
     judged = verdicts(vcenter, select(inventory.vms, selection))
     wanted = [verdict.vm for verdict in judged if verdict.converts]
-    counted = CheckResult(
-        "VMs",
-        bool(wanted),
-        f"{len(wanted)} of {len(inventory.vms)} can be converted",
-        "" if wanted else "`orchestrate --dry-run` tells why not; see --include and --exclude",
-    )
+    lines = (*vcenter.check(datacenter, wanted), counted(len(wanted), len(inventory.vms)))
     # VMs move between hosts while a run goes on, so each host counts.
-    return (*vcenter.check(datacenter, wanted), counted), needs_of(wanted, inventory.hosts)
+    return lines, needs_of(wanted, inventory.hosts)
+
+
+def counted(wanted: int, total: int) -> CheckResult:
+    """The line that says how many VMs can be converted."""
+    remedy = "" if wanted else "`orchestrate --dry-run` tells why not; see --include and --exclude"
+    return CheckResult("VMs", bool(wanted), f"{wanted} of {total} can be converted", remedy)

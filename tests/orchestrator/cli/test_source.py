@@ -116,6 +116,17 @@ def test_a_dry_run_tells_which_and_why_not(orchestrate: Orchestrate, folder: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_check_tells_what_a_run_would_meet(orchestrate: Orchestrate, folder: Path) -> None:
+    (folder / "linked.ova").symlink_to("/nowhere.ova")
+    said = orchestrate("check", "--source", str(folder), "--engines", "ext2fs", "--format", "json")
+    assert said.status == 0, said.err
+    found = {check["name"]: check for check in json.loads(said.out)["checks"]}
+    assert found["VMs"]["found"] == "5 of 6 can be converted"
+    assert (found["left out"]["grade"], found["source folder"]["grade"]) == ("warning", "fine")
+    assert "linked.ova" in found["left out"]["found"]
+    assert orchestrate("check", "--source", str(folder / "broken"), "--skip-check", "workers").status == 1
+
+
 def test_machines_that_one_file_describes(orchestrate: Orchestrate, folder: Path, tmp_path: Path) -> None:
     said = orchestrate("convert", str(folder / "mail.ova"))
     assert said.status == 0, said.err
