@@ -25,11 +25,13 @@ from converters.image.clean import Cleaner
 from converters.image.removals import RemovalTally
 from converters.image.rules import Rule, select, swap_rule
 from converters.image.tar import tar_stream
+from converters.reader import reach
 from converters.reader.confine import confine
 from converters.reader.failures import failure_of
 from converters.reader.frames import (
     ERROR,
     INSPECTION,
+    SOCKETS,
     SUMMARY,
     Assignment,
     FrameWriter,
@@ -48,7 +50,7 @@ def main() -> int:
     assignment: Assignment = pickle.load(sys.stdin.buffer)
     memory = assignment.reading.memory_bytes
     try:
-        confine(memory)
+        confine(memory, reach.rules(assignment.disks, assignment.scratch, os.environ[SOCKETS]))
         serve(assignment, writer)
     except BrokenPipeError:  # the parent wants no more
         return 1

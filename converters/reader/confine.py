@@ -1,20 +1,28 @@
-"""Takes from the reading process what it does not need: the network, core dumps, unbounded memory.
+"""Takes from the reading process what it does not need: files, the network, core dumps, unbounded memory.
 
-Network: a seccomp filter (seccomp(2)) that lets ``socket`` make Unix sockets only. It needs no privilege and
-works inside containers, where network namespaces are usually refused; children inherit it.
+Files: what ``reach`` lists, by Landlock where the kernel has it. Network: a seccomp filter (seccomp(2)) that
+lets ``socket`` make Unix sockets only. Both need no privilege and work inside containers, where namespaces
+are usually refused; children inherit them. Of root's capabilities those stay that make another user of it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import platform
 import resource
 import struct
+from collections.abc import Iterable
+from functools import cache
 
 from converters.errors import UnsupportedError
+from converters.reader import landlock
 
+log = logging.getLogger(__name__)
+
+_PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
 _SECCOMP_MODE_FILTER = 2
@@ -31,13 +39,21 @@ _IO_URING_SETUP = 425
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 """Machine: audit architecture (linux/audit.h) and number of ``socket``."""
 
+_PR_CAPBSET_DROP = 24
+_CAPGET, _CAPSET = {"x86_64": 125, "aarch64": 90}, {"x86_64": 126, "aarch64": 91}
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITIES = 64
+_KEPT = sum(1 << number for number in (0, 1, 2, 3, 5, 6, 7, 8))
+"""CAP_CHOWN to CAP_FOWNER, CAP_KILL to CAP_SETPCAP (capabilities(7)): for disks of other users, and helpers
+that are to run as nobody."""
+
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def confine(memory_bytes: int) -> None:
-    """Confine this process and every child it will have.
+def confine(memory_bytes: int, rules: Iterable[landlock.Rule]) -> None:
+    """Confine this process and every child it will have; ``rules`` say which files they may reach.
 
     Raises:
         UnsupportedError: the kernel refuses; then nothing hostile may be read.
@@ -47,6 +63,46 @@ def confine(memory_bytes: int) -> None:
     limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     _refuse_network()
+    _drop_capabilities()
+    try:
+        landlock.restrict(rules)
+    except OSError as error:
+        raise UnsupportedError(
+            f"cannot take other files away from the reading process: {error}; disks are not read unconfined",
+            "see what forbids Landlock (landlock(7)) on this machine",
+        ) from error
+
+
+def _drop_capabilities() -> None:
+    """With CAP_PERFMON or CAP_SYS_ADMIN any process's memory can be read, Landlock or not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in range(_CAPABILITIES):
+        if not _KEPT & 1 << capability:
+            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused where there is none to drop
+    header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
+    sets = ctypes.create_string_buffer(24)
+    if libc.syscall(_CAPGET[platform.machine()], header, sets):
+        raise UnsupportedError(f"cannot tell this process's capabilities: {os.strerror(ctypes.get_errno())}")
+    # Effective, permitted and inheritable ones: those up to 31, then the others.
+    left = [part & (_KEPT if number < 3 else 0) for number, part in enumerate(struct.unpack("6I", sets))]
+    if libc.syscall(_CAPSET[platform.machine()], header, struct.pack("6I", *left)):
+        raise UnsupportedError(f"cannot give up capabilities: {os.strerror(ctypes.get_errno())}")
+
+
+@cache
+def guard_secrets() -> None:
+    """Let no reading process look into this one, whose memory and environment hold secrets.
+
+    Landlock keeps reading processes from that. Where the kernel has none this one becomes unreadable to all
+    processes of its user (``PR_SET_DUMPABLE``, prctl(2)), debuggers too, and it is told.
+    """
+    if landlock.version():
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    log.warning(
+        "this kernel has no Landlock, or an older one than Linux 5.19: a process that reads a disk has "
+        "neither network nor credentials, and may read what files this user may"
+    )
 
 
 def _refuse_network() -> None:

@@ -65,6 +65,10 @@ class Failure:
     hint: str
 
 
+SOCKETS = "XDG_RUNTIME_DIR"
+"""Variable that names the folder where the child's helpers, such as libguestfs, have their sockets."""
+
+
 class FrameWriter:
     """The child's end: gathers pieces of the tar stream, without copying them, into frames of 1 MiB."""
 

@@ -24,6 +24,7 @@ from converters.disks.base import DiskSource
 from converters.errors import ConvertError, DefectError, ReaderDiedError
 from converters.guest.facts import Directory, Inspection
 from converters.process import MINIMAL_ENVIRONMENT, PIPE, ProcessError, Running, running
+from converters.reader.confine import guard_secrets
 from converters.reader.failures import error_of, printable
 from converters.reader.frames import (
     DATA,
@@ -31,6 +32,7 @@ from converters.reader.frames import (
     FRAME_BYTES,
     HEADER,
     INSPECTION,
+    SOCKETS,
     SUMMARY,
     Assignment,
     Failure,
@@ -48,6 +50,8 @@ CHILD = (sys.executable, "-I", "-m", "converters.reader.child")
 _MOST_JSON_BYTES = 64 << 20
 _MOST_FAILURE_BYTES = 64 << 10
 _GRACE_SECONDS = 2.0
+_LONGEST_SOCKETS = 64
+"""Bytes of a folder's path: a socket's has 107 (unix(7)), and libguestfs makes a folder for it."""
 
 Value = TypeVar("Value", Inspection, Summary, Failure)
 
@@ -75,11 +79,15 @@ class Reader:
 
     def __enter__(self) -> Reader:
         with ExitStack() as stack:
+            guard_secrets()
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="reader-", dir=self._scratch))
+            sockets = folder
+            if len(os.fsencode(folder)) > _LONGEST_SOCKETS:
+                sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="reader-", dir="/tmp"))
             child = stack.enter_context(
                 running(
                     self._command,
-                    env={**MINIMAL_ENVIRONMENT, "TMPDIR": folder},
+                    env={**MINIMAL_ENVIRONMENT, "TMPDIR": folder, SOCKETS: sockets},
                     stdin=PIPE,
                     stdout=PIPE,
                     patience=0,

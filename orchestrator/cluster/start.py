@@ -12,6 +12,7 @@ from typing import Any
 import dask.config
 from distributed import LocalCluster
 
+from converters.reader.confine import guard_secrets
 from orchestrator.cluster import remote, roll
 from orchestrator.cluster.cluster import Cluster
 from orchestrator.cluster.lines import our_log_lines
@@ -76,6 +77,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[tuple[str | LocalCluster, 
 
 @contextmanager
 def _local_cluster(settings: ClusterSettings, folder: str) -> Iterator[LocalCluster]:
+    guard_secrets()
     root = Path(settings.scratch) if settings.scratch else default_root()
     sweep(root)
     cluster = LocalCluster(

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from converters.reader import landlock
+
+needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
 PRELUDE = """
 import ctypes, errno, json, os, resource, socket, subprocess, sys
 from converters.errors import UnsupportedError
-from converters.reader.confine import confine
+from converters.reader import confine as confining, landlock, reach
+from converters.disks import RawFile
+
+DISK, SCRATCH = sys.argv[1:] or ("/dev/null", "/nowhere")
+
+def confine(memory):
+    confining.confine(memory, reach.rules([RawFile(DISK)], SCRATCH))
 
 def attempt(action):
     try:
@@ -30,9 +44,10 @@ def call(*arguments):
 """
 
 
-def probe(script: str) -> Any:
+def probe(script: str, *arguments: str, before: Sequence[str] = ()) -> Any:
     """What ``script`` prints as JSON; it must be confined in a process that ends with the test."""
-    done = subprocess.run([sys.executable, "-I", "-c", PRELUDE + script], capture_output=True, check=False)
+    command = [*before, sys.executable, "-I", "-c", PRELUDE + script, *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
 
@@ -132,3 +147,129 @@ except UnsupportedError as error:
     print(json.dumps(str(error)))
 """)
     assert "no system call filter for riscv64" in found
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that is not in ``/tmp``, where root's helpers may make and remove sockets."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@needs_landlock
+def test_of_files_only_disks_scratch_and_the_system_are_left(place: Path) -> None:
+    disk, scratch, secret = (place / name for name in ("disks/disk.raw", "scratch", "disks/secret"))
+    disk.parent.mkdir()
+    disk.write_bytes(b"disk")
+    secret.write_text("password")
+    scratch.mkdir()
+    found = probe(
+        """
+from pathlib import Path
+confine(1 << 30)
+disk, scratch = Path(DISK), Path(SCRATCH)
+def write(path):
+    path.write_text("x")
+def in_scratch():
+    (scratch / "folder").mkdir()
+    write(scratch / "folder" / "file")
+    (scratch / "folder" / "file").rename(scratch / "moved")
+    os.truncate(scratch / "moved", 0)
+    (scratch / "folder").rmdir()
+child = f"open({str(disk.parent / 'secret')!r})"
+print(json.dumps({
+    "read the disk": disk.read_bytes().decode(),
+    "write the disk": attempt(lambda: write(disk)),
+    "write scratch": attempt(in_scratch),
+    "read beside the disk": attempt(lambda: (disk.parent / "secret").read_text()),
+    "list beside the disk": attempt(lambda: os.listdir(disk.parent)),
+    "remove beside the disk": attempt(lambda: os.unlink(disk.parent / "secret")),
+    "list the home folder": attempt(lambda: os.listdir(Path.home())),
+    "link a secret into scratch": attempt(lambda: os.link(disk.parent / "secret", scratch / "secret")),
+    "write a program": attempt(lambda: write(Path(sys.prefix) / "x")),
+    "in a child": b"PermissionError" in subprocess.run(
+        [sys.executable, "-I", "-c", child], capture_output=True).stderr,
+    "modules": attempt(lambda: __import__("guestfs") and None) in ("done", "ENOENT"),
+    "randomness": len(os.urandom(1)),
+}))
+""",
+        str(disk),
+        str(scratch),
+    )
+    assert found == {
+        "read the disk": "disk",
+        "write the disk": "EACCES",
+        "write scratch": "done",
+        "read beside the disk": "EACCES",
+        "list beside the disk": "EACCES",
+        "remove beside the disk": "EACCES",
+        "list the home folder": "EACCES",
+        "link a secret into scratch": "EXDEV",
+        "write a program": "EACCES",
+        "in a child": True,
+        "modules": True,
+        "randomness": 1,
+    }
+
+
+@needs_landlock
+def test_no_process_that_is_not_its_own_is_within_reach() -> None:
+    """Its parent's environment holds secrets."""
+    found = probe("""
+import ctypes, signal
+confine(1 << 30)
+parent, libc = os.getppid(), ctypes.CDLL(None, use_errno=True)
+own = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+print(json.dumps({
+    "environment": attempt(lambda: open(f"/proc/{parent}/environ").read() and None),
+    "memory": attempt(lambda: open(f"/proc/{parent}/mem", "rb").read(1) and None),
+    "trace": attempt(lambda: call(101, 16, parent, 0, 0)),
+    "files": attempt(lambda: os.readlink(f"/proc/{parent}/fd/0") and None),
+    "layout": attempt(lambda: open(f"/proc/{parent}/maps").read() and None),
+    "signal": attempt(lambda: os.kill(parent, 0)) if landlock.version() >= 6 else "EPERM",
+    "own child": attempt(own.kill),
+}))
+own.wait()
+""")
+    assert found.pop("own child") == "done"
+    assert set(found.values()) <= {"EACCES", "EPERM"}, found
+
+
+@pytest.mark.skipif(landlock.version() < 6, reason="Landlock of this kernel leaves abstract sockets")
+def test_abstract_sockets_of_others_are_out_of_reach_and_own_ones_are_not() -> None:
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind("\0orchestrate-test")
+        service.listen()
+        found = probe("""
+confine(1 << 30)
+own, other = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+own.bind("\\0orchestrate-test-own")
+own.listen()
+print(json.dumps([
+    attempt(lambda: socket.socket(socket.AF_UNIX).connect("\\0orchestrate-test")),
+    attempt(lambda: other.connect("\\0orchestrate-test-own")),
+]))
+""")
+    assert found == ["EPERM", "done"]
+
+
+def test_without_landlock_who_holds_secrets_becomes_unreadable_and_that_is_told_once() -> None:
+    """One process tries to read the environment of another of the same user, who has no privileges."""
+    found = probe(
+        """
+import logging
+said = []
+logging.getLogger("converters.reader.confine").addFilter(lambda record: said.append(record.getMessage()))
+look = "import os; open(f'/proc/{os.getppid()}/environ').read()"
+def readable():
+    return subprocess.run([sys.executable, "-I", "-c", look], capture_output=True).returncode == 0
+before = readable()
+landlock.version = lambda: 0
+confine(1 << 30)
+confining.guard_secrets()
+confining.guard_secrets()
+print(json.dumps([before, readable(), len(said), "may read what files this user may" in said[0]]))
+""",
+        before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else (),
+    )
+    assert found == [True, False, 1, True]

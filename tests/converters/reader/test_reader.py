@@ -141,7 +141,7 @@ def test_it_runs_confined(tmp_path: Path) -> None:
         limits = (process / "limits").read_text()
         assert f"{333 << 20}" in next(line for line in limits.splitlines() if "address space" in line)
         names = {word.partition(b"=")[0] for word in (process / "environ").read_bytes().split(b"\0") if word}
-        assert names <= {b"PATH", b"LC_ALL", b"TMPDIR"}
+        assert names <= {b"PATH", b"LC_ALL", b"TMPDIR", b"XDG_RUNTIME_DIR"}
 
 
 def test_memory_has_a_limit_that_is_told(tmp_path: Path) -> None:
