@@ -63,6 +63,7 @@ class VolumeOpener:
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
         self._storages: dict[Volume, Storage] = {}
+        self._volumes: tuple[Volume, ...] = ()
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
             self._members = Members(self.disks, ())
@@ -76,7 +77,8 @@ class VolumeOpener:
         self.disks = assembled.disks
         self._notes += assembled.notes
         self.needs_appliance = bool(assembled.left)
-        self._members = Members(self.disks, (*volumes, *assembled.volumes))
+        self._volumes = (*volumes, *assembled.volumes)
+        self._members = Members(self.disks, self._volumes)
         return assembled.volumes
 
     def distinct(self, volumes: Sequence[Volume]) -> list[Volume]:
@@ -159,9 +161,19 @@ class VolumeOpener:
             with _in_process(self.disks[place.disk], place) as filesystem:
                 if filesystem.has_errors:
                     self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
-                return Need(type, dirty=filesystem.needs_recovery), {}
+                outside = filesystem.external_journal if isinstance(filesystem, ExtFilesystem) else ""
+                need = Need(type, dirty=filesystem.needs_recovery)
+                return need, self._without_journal(outside) if need.dirty and outside else {}
         except (FilesystemError, UnsupportedError) as error:
             return Need(type), {IN_PROCESS[type]: str(error)}
+
+    def _without_journal(self, identifier: str) -> dict[Engine, str]:
+        """Why nobody replays a journal that is on another volume: whoever mounts needs to be told which."""
+        wanted = ("jbd", identifier)
+        found = (volume for volume in self._volumes if (volume.content.type, volume.content.uuid) == wanted)
+        place = next((f"on {describe(volume)}" for volume in found), "on none of the disks")
+        reason = f"its journal is not replayed: it is a device of its own, UUID={identifier}, {place}"
+        return {Engine.UML: reason, Engine.GUESTFS: reason}
 
     def _open_by(self, engine: Engine, place: Place, options: str, need: Need) -> Opened:
         match engine, place:

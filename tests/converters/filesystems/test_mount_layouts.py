@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from converters.disks.base import RawFile
-from converters.errors import NoLinuxError, UnsupportedError
+from converters.errors import FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.mounts import open_guest
 from converters.filesystems.tree import GuestTree
 from converters.guest.facts import UnmountedVolume, VolumeRole
 from tests.converters.filesystems.btrfs_images import make as make_btrfs
 from tests.converters.filesystems.btrfs_images import subvolume
+from tests.converters.filesystems.ext_images import debugfs, make
 from tests.converters.filesystems.guest_disks import (
     IN_PROCESS,
     MIB,
@@ -210,6 +211,25 @@ def test_boot_loader_of_the_first_disk_decides(tmp_path: Path) -> None:
     rewrite(disks[1], 9 * MIB, "LABEL=elsewhere / ext4\n")
     with opened(tmp_path, *disks[::-1]) as tree:
         assert read(tree, b"etc/fstab") == b"LABEL=old / ext4\n"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_journal_on_another_disk_is_refused_by_name(tmp_path: Path, is_there: bool) -> None:
+    """With changes that wait in it; without any, nothing is missing."""
+    one, data, journal = tmp_path / "one", tmp_path / "data", tmp_path / "journal"
+    fstab = "/dev/sda1 / ext4\n/dev/sdb /data ext4 defaults 0 2\n"
+    make_disk(one, [Part(16, "ext4", root_files(fstab, data=None))], "dos")
+    make(data, "-t", "ext4", "-O", "^has_journal")
+    identifier = "0f6f2a8a-7f7e-4c3c-9c52-111213141516"
+    make(journal, "-O", "journal_dev", "-b", "4096", "-U", identifier)
+    debugfs(data, "feature has_journal", f"set_super_value journal_uuid {identifier}")
+    disks = (one, data, journal) if is_there else (one, data)
+    with opened(tmp_path, *disks) as tree:
+        assert [point.path for point in tree.mounts] == ["/", "/data"]
+    debugfs(data, "feature needs_recovery")
+    place = "on disk 2" if is_there else "on none of the disks"
+    with pytest.raises(FilesystemError, match=f"a device of its own, UUID={identifier}, {place}"):
+        opened(tmp_path, *disks)
 
 
 @pytest.mark.root
