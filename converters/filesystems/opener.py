@@ -182,7 +182,7 @@ class VolumeOpener:
             case Engine.BTRFS, Volume():
                 filesystem = WalkedFilesystem(BtrfsFilesystem(self._storage(place), options))
                 self._stack.callback(filesystem.close)
-                return Opened(filesystem, str(engine), recovered=False)
+                return Opened(filesystem, str(engine), recovered=self._storage(place).was_replayed)
             case Engine.UML, Volume():
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
                 return Opened(self._read(self._recover(place), place), reader, recovered=True)

@@ -10,11 +10,10 @@ from converters.filesystems.btrfs.checksum import Checksum
 from converters.filesystems.btrfs.compression import LARGEST, Compression, decompress
 from converters.filesystems.btrfs.items import Extent, Inode
 from converters.filesystems.btrfs.pool import Pool
+from converters.filesystems.btrfs.sums import Sums
 from converters.filesystems.btrfs.tree import LAST, Items
 from converters.filesystems.cached import zeros
 
-_CHECKSUMS = LAST - 9
-"""The object of all checksums (``BTRFS_EXTENT_CSUM_OBJECTID``, -10)."""
 _NO_CHECKSUMS = 0x1
 """Flag of an inode whose data have none (``BTRFS_INODE_NODATASUM``)."""
 _CHUNK = 1 << 20
@@ -24,9 +23,9 @@ _CHUNK = 1 << 20
 class Contents:
     """Reads files of one file system."""
 
-    def __init__(self, pool: Pool, checksums: Items, used: Checksum, sector: int) -> None:
+    def __init__(self, pool: Pool, expected: Sums, used: Checksum, sector: int) -> None:
         self._pool = pool
-        self._checksums = checksums
+        self._expected = expected
         self._checksum = used
         self._sector = sector
         self._last: tuple[tuple[int, int, int, bool], bytes] | None = None
@@ -63,7 +62,7 @@ class Contents:
             if extent.compression != Compression.NONE:
                 content = decompress(extent.compression, content, extent.size, self._sector)
             yield content[:length]
-        elif not extent.address:
+        elif not extent.address or not extent.is_written:
             yield from zeros(length)
         elif extent.compression == Compression.NONE:
             if extent.offset + extent.length > extent.stored:
@@ -89,7 +88,7 @@ class Contents:
         whole = -(-length // self._sector) * self._sector
         if not verified:
             return next(self._pool.copies(whole, address))[:length]
-        expected = self._expected(address, whole)
+        expected = self._expected.of(address, whole)
         for data in self._pool.copies(whole, address):
             if self._sums(data) == expected:
                 return data[:length]
@@ -110,21 +109,3 @@ class Contents:
     def _sums(self, data: bytes) -> bytes:
         sector, of = self._sector, self._checksum.of
         return b"".join([of(data[place : place + sector]) for place in range(0, len(data), sector)])
-
-    def _expected(self, address: int, length: int) -> bytes:
-        """The checksums of ``length`` bytes at ``address``, one a sector, as they are stored."""
-        size, sector, end = self._checksum.size, self._sector, address + length
-        first = self._checksums.floor((_CHECKSUMS, items.EXTENT_CSUM, address))
-        found: list[bytes] = []
-        if first is not None and (first.objectid, first.type) == (_CHECKSUMS, items.EXTENT_CSUM):
-            low, high = first.key, (_CHECKSUMS, items.EXTENT_CSUM, end - 1)
-            for item in self._checksums.items(low, high):
-                begin = (address - item.offset) // sector * size
-                if (address - item.offset) % sector or len(item.data) % size or begin < 0:
-                    break
-                sums = item.data[begin : begin + (end - address) // sector * size]
-                found.append(sums)
-                address += len(sums) // size * sector
-                if address == end:
-                    return b"".join(found)
-        raise FilesystemError(f"there is no checksum of data on btrfs at {address}")

@@ -74,7 +74,9 @@ class Extent(NamedTuple):
     inline: bytes | None
     """Content in the item itself."""
     address: int
-    """Logical address of the whole extent; 0: a hole, or reserved and never written."""
+    """Logical address of the whole extent; 0: a hole."""
+    is_written: bool
+    """Whether it holds data; else it is reserved, and reads as zeros."""
     stored: int
     """Bytes of the whole extent as it is stored."""
     size: int
@@ -122,6 +124,12 @@ def stored(item: Item) -> Iterator[Stored]:
         yield Stored((objectid, key_type, offset), type, name, data[middle:place])
 
 
+def packed(entry: Stored) -> bytes:
+    """An entry as an item holds it; of the transaction that made it nobody asks."""
+    head = _ENTRY.pack(*entry.location, len(entry.value), len(entry.name), entry.type)
+    return head + entry.name + entry.value
+
+
 def root(item: Item) -> Root:
     """The tree that ``item`` describes. Raises ``FilesystemError``: damaged."""
     if len(item.data) < _ROOT.size:
@@ -157,17 +165,16 @@ def extent(item: Item) -> Extent:
         content = data[_EXTENT.size :]
         if item.offset or (not compression and len(content) != size):
             raise _damaged(item)
-        return Extent(0, size, compression, content, 0, 0, size, 0)
+        return Extent(0, size, compression, content, 0, True, 0, size, 0)
     if type not in (_REGULAR_TYPE, _RESERVED_TYPE) or len(data) != _EXTENT.size + _REGULAR.size:
         raise _damaged(item)
     address, stored_size, offset, length = _REGULAR.unpack_from(data, _EXTENT.size)
     if not length or item.offset + length >> 63:
         raise _damaged(item)
-    if type == _RESERVED_TYPE:
-        address = 0
     if address and offset + length > size:
         raise _damaged(item)
-    return Extent(item.offset, length, compression, None, address, stored_size, size, offset)
+    is_written = type == _REGULAR_TYPE
+    return Extent(item.offset, length, compression, None, address, is_written, stored_size, size, offset)
 
 
 def _damaged(item: Item) -> FilesystemError:

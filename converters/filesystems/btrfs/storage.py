@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from converters.errors import UnsupportedError
+from converters.filesystems.btrfs import replay
 from converters.filesystems.btrfs.contents import Contents
 from converters.filesystems.btrfs.devices import open_devices
+from converters.filesystems.btrfs.edited import EditedTree
 from converters.filesystems.btrfs.pool import Part
-from converters.filesystems.btrfs.subvolumes import CHECKSUMS, Subvolumes
+from converters.filesystems.btrfs.subvolumes import Subvolumes
+from converters.filesystems.btrfs.sums import Sums
 from converters.filesystems.btrfs.tree import Pointer
 
 
@@ -28,19 +30,23 @@ class Storage:
     def __init__(self, first: Part, others: Sequence[Part] = ()) -> None:
         self._pool, self._blocks, self._superblock = open_devices(first, others)
         geometry = self._superblock
-        if geometry.log_root:
-            raise UnsupportedError("btrfs with a log to replay")
         roots = Pointer(geometry.root, geometry.root_level, geometry.generation)
         self.subvolumes = Subvolumes(self._blocks, roots)
-        self.contents = Contents(
-            self._pool, self.subvolumes.tree(CHECKSUMS), geometry.checksum, geometry.sector_size
-        )
+        sums = Sums(self.subvolumes.checksums(), geometry.checksum.size, geometry.sector_size)
+        self.contents = Contents(self._pool, sums, geometry.checksum, geometry.sector_size)
+        if geometry.log_root:
+            self._replay(sums)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @property
+    def was_replayed(self) -> bool:
+        """Whether there was a log to replay."""
+        return self._superblock.log_root != 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -53,6 +59,15 @@ class Storage:
                 "its first superblock is damaged; a copy was taken, which the guest's kernel would not do."
             )
         return tuple(found)
+
+    def _replay(self, sums: Sums) -> None:
+        geometry = self._superblock
+        root = Pointer(geometry.log_root, geometry.log_level, geometry.generation + 1)
+        for number, log in replay.logs(self._blocks, root):
+            if self.subvolumes.exists(number):
+                tree = EditedTree(self.subvolumes.tree(number))
+                replay.Replay(log, tree, sums, sector=geometry.sector_size, no_holes=geometry.no_holes).run()
+                self.subvolumes.replace(number, tree)
 
     def close(self) -> None:
         """Forget what was read; the disks stay open. A second call does nothing."""

@@ -10,7 +10,7 @@ TOP = 5
 """The subvolume that every other lies in (``BTRFS_FS_TREE_OBJECTID``)."""
 FIRST_INODE = 256
 """The root directory of each (``BTRFS_FIRST_FREE_OBJECTID``)."""
-CHECKSUMS = 7
+_CHECKSUMS = 7
 """The tree of data's checksums (``BTRFS_CSUM_TREE_OBJECTID``)."""
 
 _LAST_SUBVOLUME = LAST - 255
@@ -31,11 +31,18 @@ class Subvolumes:
     def tree(self, number: int) -> Items:
         """The tree ``number``. Raises ``FilesystemError``: there is none, or it is damaged."""
         if number not in self._trees:
-            root = self._root(number)
-            if root is None:
-                raise FilesystemError(f"btrfs has no tree {number}")
-            self._trees[number] = Tree(self._blocks, root.pointer)
+            self._trees[number] = self._opened(number)
         return self._trees[number]
+
+    def checksums(self) -> Tree:
+        """The tree of data's checksums. Raises as ``tree``."""
+        return self._opened(_CHECKSUMS)
+
+    def _opened(self, number: int) -> Tree:
+        root = self._root(number)
+        if root is None:
+            raise FilesystemError(f"btrfs has no tree {number}")
+        return Tree(self._blocks, root.pointer)
 
     def replace(self, number: int, tree: Items) -> None:
         """Read ``tree`` where the tree ``number`` is asked for."""

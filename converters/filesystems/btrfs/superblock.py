@@ -92,6 +92,8 @@ class Superblock:
     log_root: int
     """Logical address of the tree of logs; 0 when there is nothing to replay."""
     log_level: int
+    no_holes: bool
+    """Whether a hole of a file needs no item."""
     chunks: bytes
     """Chunks that hold the tree of chunks: keys and items."""
     has_errors: bool
@@ -162,6 +164,7 @@ def _parse(block: bytes, place: int) -> Superblock:
         chunk_generation=chunk_generation,
         log_root=log_root,
         log_level=log_level,
+        no_holes=bool(features & _NO_HOLES),
         chunks=block[_CHUNKS : _CHUNKS + array],
         has_errors=bool(flags & _HAS_ERROR),
         is_copy=place != PLACES[0],

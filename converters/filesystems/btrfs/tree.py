@@ -74,9 +74,6 @@ class Items(Protocol):
     def items(self, low: Key, high: Key) -> Iterator[Item]:
         """The items from ``low`` to ``high``, both included, in order."""
 
-    def floor(self, key: Key) -> Item | None:
-        """The last item that is not behind ``key``."""
-
 
 class Blocks:
     """The blocks of all trees of a file system, by their logical addresses."""

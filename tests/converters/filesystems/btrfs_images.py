@@ -26,15 +26,21 @@ def make(image: Path, *options: str, size: int = SIZE, further: Sequence[Path] =
 
 
 @contextmanager
-def opened(image: Path, *further: Path, options: str = "") -> Iterator[BtrfsFilesystem]:
-    """The file system in ``image`` and ``further``, the disks closed afterwards."""
+def stored(image: Path, *further: Path) -> Iterator[Storage]:
+    """The whole file system in ``image`` and ``further``, the disks closed afterwards."""
     with ExitStack() as stack:
         disks = [open_disk(RawFile(str(path))) for path in (image, *further)]
         for disk in disks:
             stack.callback(disk.close)
         first, *others = [Part(disk, 0, disk.size) for disk in disks]
-        storage = stack.enter_context(Storage(first, others))
-        yield stack.enter_context(BtrfsFilesystem(storage, options))
+        yield stack.enter_context(Storage(first, others))
+
+
+@contextmanager
+def opened(image: Path, *further: Path, options: str = "") -> Iterator[BtrfsFilesystem]:
+    """What a mount of the file system in ``image`` and ``further`` shows."""
+    with stored(image, *further) as storage, BtrfsFilesystem(storage, options) as filesystem:
+        yield filesystem
 
 
 @contextmanager
