@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
 from converters.filesystems.base import Entry, Filesystem, Remarking
 
 MOST_KEPT = 100_000
 """Entries remembered from that walk, some 40 MB; a larger tree is walked anew."""
+MOST_BYTES = 32 << 20
+"""Of their paths, targets and extended attributes, of which one entry may have megabytes."""
 
 
 class WalkedFilesystem:
@@ -21,10 +22,9 @@ class WalkedFilesystem:
     def __init__(self, filesystem: Filesystem, most_kept: int = MOST_KEPT) -> None:
         self._filesystem = filesystem
         walk = filesystem.walk()
-        kept = list(islice(walk, most_kept + 1))
+        self._kept = _kept(walk, most_kept)
         for _ in walk:
             pass
-        self._kept = kept if len(kept) <= most_kept else None
 
     @property
     def type(self) -> str:
@@ -53,3 +53,17 @@ class WalkedFilesystem:
     def close(self) -> None:
         """Close the file system."""
         self._filesystem.close()
+
+
+def _kept(walk: Iterable[Entry], most: int) -> list[Entry] | None:
+    """All entries of a small tree; None once it is none."""
+    kept: list[Entry] = []
+    left = MOST_BYTES
+    for entry in walk:
+        left -= len(entry.path) + len(entry.target)
+        for _, value in entry.xattrs:
+            left -= len(value)
+        if left < 0 or len(kept) == most:
+            return None
+        kept.append(entry)
+    return kept

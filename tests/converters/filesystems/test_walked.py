@@ -9,7 +9,7 @@ import pytest
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import Entry
-from converters.filesystems.walked import WalkedFilesystem
+from converters.filesystems.walked import MOST_BYTES, WalkedFilesystem
 from tests.directory_filesystem import DirectoryFilesystem
 
 
@@ -42,6 +42,19 @@ def test_a_large_tree_is_walked_again(tree: Counting) -> None:
     walked = WalkedFilesystem(tree, most_kept=2)
     assert list(walked.walk()) == list(DirectoryFilesystem.walk(tree))
     assert tree.walks == 2
+
+
+def test_a_tree_of_large_attributes_is_walked_again(tmp_path: Path) -> None:
+    class Heavy(Counting):
+        def walk(self, top: bytes = b"") -> Iterator[Entry]:
+            value = bytes(MOST_BYTES // 2)
+            return (entry._replace(xattrs=((b"user.a", value),)) for entry in super().walk(top))
+
+    for name in ("a", "b"):
+        (tmp_path / name).touch()
+    heavy = Heavy(tmp_path)
+    assert len(list(WalkedFilesystem(heavy).walk())) == 3
+    assert heavy.walks == 2
 
 
 def test_a_part_is_walked_as_asked(tree: Counting) -> None:
