@@ -358,7 +358,7 @@ class Settings(BaseModel):
         "",
         Section.READING,
         frozenset({Verb.CONVERT}),
-        "Volume of the root file system, DISK:PARTITION from 0:1.",
+        "Volume of the root file system: DISK:PARTITION from 0:1, UUID=…, LABEL=… or a device's name.",
     )
     keep: tuple[str, ...] = _setting(
         (),
