@@ -18,7 +18,7 @@ class Reading:
     engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
     """Engines that may be used, in order; leaving one out switches it off."""
     root: str = ""
-    """Which volume holds the root file system, ``disk:partition`` from ``0:1``; empty: it is found."""
+    """The volume with the root file system, as ``filesystems.roots.find_root`` takes it; empty: it is found."""
     memory_bytes: int = 4 << 30
     """Address space of the reading process."""
     stall_seconds: float = 600
