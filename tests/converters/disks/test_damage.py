@@ -1,0 +1,171 @@
+"""Damaged images of every format read as the disk, or are refused: no hang, no crash, no other content.
+
+What no checksum covers reads as QEMU reads the same damaged file: there a changed bit is changed data.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from converters.disks import ImageFile, open_disk
+from converters.errors import ConvertError
+
+from .images import content, make
+from .streams import write_stream
+
+FORMATS = (
+    ("vmdk", "monolithicSparse"),
+    ("vmdk", "twoGbMaxExtentSparse"),
+    ("vmdk", "twoGbMaxExtentFlat"),
+    ("vmdk", "streamOptimized"),
+    ("vmdk", "stream of a host"),
+    ("qcow2", ""),
+    ("qcow2", "compressed"),
+    ("vdi", ""),
+    ("vpc", ""),
+    ("vpc", "fixed"),
+    ("vhdx", ""),
+    ("parallels", ""),
+)
+NAMES = [f"{a} {b}".strip() for a, b in FORMATS]
+FEW, MANY = 12, 1000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image, the file of it that is damaged, and the disk."""
+
+    path: Path
+    part: Path
+    format: str
+    disk: bytes
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk of 3 MiB: noise, text, and holes."""
+    generator = random.Random(21)
+    blocks = [generator.randbytes(65536), bytes(65536), b"some text, over and over " * 2622]
+    path = tmp_path_factory.mktemp("disk") / "raw"
+    path.write_bytes(b"".join(generator.choice(blocks)[:65536].ljust(65536, b"x") for _ in range(48)))
+    return path
+
+
+@pytest.fixture(scope="module", params=FORMATS, ids=NAMES)
+def sample(request: pytest.FixtureRequest, disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    format, kind = request.param
+    folder = tmp_path_factory.mktemp("sample")
+    path = folder / "disk"
+    match kind:
+        case "stream of a host":
+            path.write_bytes(write_stream(disk.read_bytes()).data)
+        case "compressed":
+            subprocess.run(["qemu-img", "convert", "-c", "-O", format, str(disk), str(path)], check=True)
+        case "fixed":
+            options = "subformat=fixed,force_size=on"
+            subprocess.run(
+                ["qemu-img", "convert", "-O", format, "-o", options, str(disk), str(path)], check=True
+            )
+        case _:
+            make(format, kind, disk, path)
+    extents = sorted(set(folder.iterdir()) - {path})
+    return Sample(path, extents[0] if extents else path, format, disk.read_bytes())
+
+
+def cut(image: bytearray, generator: random.Random) -> None:
+    """End it somewhere."""
+    del image[generator.randrange(1, len(image)) :]
+
+
+def blank(image: bytearray, generator: random.Random) -> None:
+    """Zeros over a stretch of it."""
+    start = _place(image, generator)
+    length = min(generator.choice([1, 4, 64, 512, 4096, 65536]), len(image) - start)
+    image[start : start + length] = bytes(length)
+
+
+def flip(image: bytearray, generator: random.Random) -> None:
+    """Some bits of it the other way round."""
+    for _ in range(generator.choice([1, 1, 2, 8])):
+        image[_place(image, generator)] ^= 1 << generator.randrange(8)
+
+
+def _place(image: bytearray, generator: random.Random) -> int:
+    """Anywhere; mostly where headers and tables are."""
+    match generator.randrange(4):
+        case 0:
+            return generator.randrange(len(image))
+        case 1:
+            return generator.randrange(max(0, len(image) - 2048), len(image))
+        case _:
+            return generator.choice([n for n in range(min(len(image), 1 << 18)) if image[n]] or [0])
+
+
+DAMAGES: tuple[Callable[[bytearray, random.Random], None], ...] = (cut, blank, flip)
+
+
+def _read(sample: Sample) -> bytes | ConvertError:
+    try:
+        with closing(open_disk(ImageFile(str(sample.path), sample.format))) as disk:
+            return content(disk) if disk.size <= 4 * len(sample.disk) else disk.pread(1 << 20, 0)
+    except ConvertError as error:
+        return error
+
+
+def _read_by_qemu(sample: Sample, folder: Path) -> bytes | None:
+    out = folder / "by-qemu"
+    out.unlink(missing_ok=True)
+    command = [
+        "timeout",
+        "20",
+        "qemu-img",
+        "convert",
+        "-f",
+        sample.format,
+        "-O",
+        "raw",
+        str(sample.path),
+        str(out),
+    ]
+    done = subprocess.run(command, check=False, capture_output=True)
+    return out.read_bytes() if done.returncode == 0 else None
+
+
+def check(sample: Sample, seed: int, folder: Path) -> None:
+    whole = sample.part.read_bytes()
+    generator = random.Random(seed)
+    damage = DAMAGES[seed % len(DAMAGES)]
+    image = bytearray(whole)
+    damage(image, generator)
+    try:
+        sample.part.write_bytes(image)
+        found = _read(sample)
+        if isinstance(found, ConvertError):
+            assert str(sample.path.parent) in str(found)
+            return
+        if found == sample.disk:
+            return
+        assert damage is not cut, f"seed {seed}: other content of an image that was cut"
+        assert found == _read_by_qemu(sample, folder), f"seed {seed}: not what QEMU reads"
+    finally:
+        sample.part.write_bytes(whole)
+
+
+def test_damaged_images(sample: Sample, tmp_path: Path) -> None:
+    assert _read(sample) == sample.disk
+    for seed in range(FEW):
+        check(sample, seed, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_many_damaged_images(sample: Sample, tmp_path: Path) -> None:
+    for seed in range(FEW, FEW + MANY):
+        check(sample, seed, tmp_path)
