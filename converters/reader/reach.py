@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, PackedDisk, RawFile
+from converters.disks.parts import numbered_files
 from converters.reader.landlock import READ, RUN, Access, Rule
 
 _SYSTEM = (
@@ -50,7 +51,7 @@ def _python() -> Iterator[str]:
 def _files(disk: DiskSource) -> Iterator[str]:
     match disk:
         case RawFile(path) | AbsentDisk(path):
-            yield path
+            yield from numbered_files(path)
         case ImageFile(path, within=within):
             yield path
             yield within or str(Path(path).resolve().parent)
