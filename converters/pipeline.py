@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from converters import absent
+from converters import absent, init
+from converters.entrypoint import INIT, SERVICES, file_name
 from converters.guest.facts import GuestFacts
+from converters.image.additions import files_layer
 from converters.image.config import (
     CONFIG_MEDIA_TYPE,
     MANIFEST_MEDIA_TYPE,
+    RunConfig,
     describe,
     image_config,
     manifest,
     standard_labels,
 )
-from converters.image.layer import compress_layer
+from converters.image.layer import Layer, compress_layer
+from converters.image.names import repository_names
+from converters.init.specification import to_json
 from converters.outputs.base import Descriptor, Output
-from converters.plan import plan_image
+from converters.plan import ImagePlan, plan_image
 from converters.reader.parent import Reader
-from converters.request import Converted, Progress, Request
+from converters.request import Converted, Progress, Request, ServiceImage
 
 X86 = "amd64"
 """The architecture of a guest none of whose programs tells it: vSphere runs x86 machines."""
@@ -55,35 +60,78 @@ def convert(
         on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
     )
     summary = reader.summary
-    config_blob = image_config(plan.run, [layer], architecture=plan.architecture or X86)
-    config = describe(config_blob, CONFIG_MEDIA_TYPE)
-    put_blob(output, config, config_blob)
-    manifest_blob = manifest(config, [layer.descriptor])
+    layers = (layer, *_own_layers(plan, output))
+    config, image = _image(plan, plan.run, layers, output)
+    services = [(service, _image(plan, service.run, layers, output)[1]) for service in plan.services]
     return Converted(
         target=request.target,
-        manifest=manifest_blob,
+        manifest=image,
         media_type=MANIFEST_MEDIA_TYPE,
-        digest=describe(manifest_blob, MANIFEST_MEDIA_TYPE).digest,
+        digest=_digest(image),
         config=config,
-        layers=(layer.descriptor,),
-        diff_ids=(layer.diff_id,),
+        layers=tuple(one.descriptor for one in layers),
+        diff_ids=tuple(one.diff_id for one in layers),
         inspection=inspection,
         plan=plan,
         removals=summary.removals,
         entries=summary.entries,
         read_bytes=layer.uncompressed_size,
-        pushed_bytes=layer.descriptor.size,
+        pushed_bytes=sum(one.descriptor.size for one in layers),
         seconds=(("inspect", inspected - began), ("layer", time.monotonic() - inspected)),
+        services=tuple(
+            ServiceImage(service.name, manifest, _digest(manifest)) for service, manifest in services
+        )
+        if len(plan.services) > 1 or not plan.service
+        else (),
     )
 
 
+def _own_layers(plan: ImagePlan, output: Output) -> Iterator[Layer]:
+    """The init, and what it is told of each service that takes it; nothing where none does."""
+    told = {
+        f"{SERVICES}/{file_name(service.name)}": to_json(service.specification)
+        for service in plan.services
+        if service.specification is not None
+    }
+    if told:
+        program = init.program(plan.architecture or X86)
+        for files, mode in (({INIT: program}, 0o755), (told, 0o644)):
+            yield compress_layer(files_layer(files, mode), output)
+
+
+def _image(
+    plan: ImagePlan, run: RunConfig, layers: Sequence[Layer], output: Output
+) -> tuple[Descriptor, bytes]:
+    """A configuration, which the output has now, and the manifest of an image with it."""
+    blob = image_config(run, layers, architecture=plan.architecture or X86)
+    config = describe(blob, CONFIG_MEDIA_TYPE)
+    put_blob(output, config, blob)
+    return config, manifest(config, [layer.descriptor for layer in layers])
+
+
+def _digest(manifest: bytes) -> str:
+    return describe(manifest, MANIFEST_MEDIA_TYPE).digest
+
+
 def publish(converted: Converted, output: Output) -> Descriptor:
-    """Make the image visible under its digest and tags: the last step, and the only one others can see.
+    """Make the images visible under their digests and tags: the last step, and the only one others can see.
+
+    Those of single services come first, so that the machine's own shows that all are there. A service's tag
+    is its name: ``nginx`` beside ``latest``, ``nginx-v2`` beside ``v2``.
 
     Raises:
-        OutputError: the output refuses the manifest, or does not answer.
+        OutputError: the output refuses a manifest, or does not answer.
     """
+    for service, name in zip(converted.services, _tags(converted.services), strict=True):
+        tags = [name if tag == "latest" else f"{name}-{tag}" for tag in converted.target.tags]
+        output.put_manifest(service.manifest, converted.media_type, tags)
     return output.put_manifest(converted.manifest, converted.media_type, converted.target.tags)
+
+
+def _tags(services: Sequence[ServiceImage]) -> list[str]:
+    """A tag for each service, no two the same."""
+    names = repository_names([(service.name, service.name) for service in services])
+    return [names[service.name] for service in services]
 
 
 def labels(request: Request, guest: GuestFacts) -> tuple[tuple[str, str], ...]:

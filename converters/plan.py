@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from converters.guest.facts import Directory, GuestFacts, Job, Role, Service
-from converters.image.config import RunConfig
+from converters.entrypoint import entrypoint
+from converters.guest.facts import Directory, GuestFacts, Job, Port, Role, Service
+from converters.image.config import OUR_LABELS, RunConfig
+from converters.init.specification import Specification
 
 MIB = 1 << 20
+
+SERVICE_LABEL = OUR_LABELS + "service"
 
 SHELL = ("/bin/sh",)
 """What an image starts when no single service is its purpose: something a person can look around with."""
@@ -48,6 +53,21 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """One service of a machine, in a container of its own."""
+
+    name: str
+    run: RunConfig
+    specification: Specification | None = None
+    """What the static init is told; None: the engine starts the command itself."""
+    reasons: tuple[str, ...] = ()
+    """Why it takes the init."""
+    ports: tuple[Port, ...] = ()
+    """Those too that only the machine itself reaches."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePlan:
     """One image to be made from one guest."""
 
@@ -61,6 +81,9 @@ class ImagePlan:
     resources: Resources
     service: str = ""
     """The service the image starts; empty when it starts a shell."""
+    services: tuple[ServicePlan, ...] = ()
+    """Application services that can be started, each an image of its own with the same layers; the only one
+    is what the machine's own image starts."""
     directories: tuple[Directory, ...] = ()
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()
@@ -70,31 +93,46 @@ class ImagePlan:
 def plan_image(
     guest: GuestFacts, machine: MachineFacts, labels: tuple[tuple[str, str], ...] = ()
 ) -> ImagePlan:
-    """What the image of ``guest`` starts.
+    """What the images of ``guest`` start.
 
-    Exactly one application service, if its foreground command is known, becomes the entrypoint. Otherwise the
-    image starts a shell, and the notes name each service with the command that would start it: an image that
-    starts the wrong one of two looks healthy and is not.
+    The only application service, if it is known how to start it, becomes the entrypoint. Of several, each
+    gets an image of its own, and the machine's own image starts a shell: one that starts the wrong one of two
+    looks healthy and is not.
 
     Args:
         labels: of the image, by name.
     """
     applications = [service for service in guest.services if service.role is Role.APPLICATION]
-    service = applications[0] if len(applications) == 1 and applications[0].command else None
-    run = _run_service(service) if service else RunConfig(cmd=SHELL, env=guest.environment)
+    ordered = tuple(sorted(labels))
+    services = tuple(_service_plans(applications, guest, ordered))
+    only = services[0] if len(applications) == len(services) == 1 else None
     return ImagePlan(
         name=machine.name,
         hostname=guest.hostname,
         architecture=guest.architecture,
-        run=replace(run, labels=tuple(sorted(labels))),
+        run=replace(only.run if only else RunConfig(cmd=SHELL, env=guest.environment), labels=ordered),
         resources=resources(machine),
-        service=service.name if service else "",
+        service=only.name if only else "",
+        services=services,
         directories=guest.directories,
         notes=(
-            *((*service.notes, *_unreachable(service)) if service else _why_a_shell(applications)),
+            *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services)),
             *_scheduled(guest.jobs),
         ),
     )
+
+
+def _service_plans(
+    applications: list[Service], guest: GuestFacts, labels: tuple[tuple[str, str], ...]
+) -> Iterator[ServicePlan]:
+    for service in applications:
+        found = entrypoint(service, guest.directories)
+        if found is not None:
+            named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
+            run = replace(found.run, labels=named)
+            yield ServicePlan(
+                service.name, run, found.specification, found.reasons, service.ports, service.notes
+            )
 
 
 def resources(machine: MachineFacts) -> Resources:
@@ -114,20 +152,7 @@ def resources(machine: MachineFacts) -> Resources:
     )
 
 
-def _run_service(service: Service) -> RunConfig:
-    # A user without a group keeps all of its groups; naming one drops the others.
-    user = f"{service.user}:{service.group}" if service.user and service.group else service.user
-    return RunConfig(
-        entrypoint=service.command,
-        env=service.environment,
-        user=user,
-        working_dir=service.working_directory,
-        exposed_ports=tuple(f"{port.number}/{port.protocol}" for port in service.ports if not port.loopback),
-        stop_signal=service.stop_signal,
-    )
-
-
-def _unreachable(service: Service) -> tuple[str, ...]:
+def _unreachable(service: ServicePlan) -> tuple[str, ...]:
     """Ports that nobody outside the container reaches, so that publishing them would promise too much."""
     return tuple(
         f"Service {service.name} opens port {port.number}/{port.protocol} on the loopback address only"
@@ -137,24 +162,28 @@ def _unreachable(service: Service) -> tuple[str, ...]:
     )
 
 
-def _why_a_shell(applications: list[Service]) -> tuple[str, ...]:
-    """Why no service was chosen, and how to start each."""
+def _why_a_shell(applications: list[Service], services: tuple[ServicePlan, ...]) -> tuple[str, ...]:
+    """Why the machine's own image starts none of its services, and what became of each."""
     if not applications:
         return ("No application service was found, so the image starts a shell.",)
-    several = len(applications) > 1
-    found = (
-        f"{len(applications)} application services were found"
-        if several
-        else "No foreground command is known"
+    planned = {service.name for service in services}
+    if len(applications) > 1:
+        first = (
+            f"{len(applications)} application services were found: each has an image of its own, with the"
+            " same layers; the machine's own starts a shell."
+        )
+    else:
+        first = "It is not known how to start its service, so the image starts a shell."
+    return (
+        first,
+        *(note for service in services for note in service.notes),
+        *(_not_started(service) for service in applications if service.name not in planned),
     )
-    return (f"{found}, so the image starts a shell.", *(_how_to_start(service) for service in applications))
 
 
-def _how_to_start(service: Service) -> str:
-    if not service.command:
-        return f"Service {service.name} ({service.unit}): no command is known. " + " ".join(service.notes)
-    as_user = f" as user {service.user}" if service.user else ""
-    return f"Service {service.name} ({service.unit}) starts with: {shlex.join(service.command)}{as_user}"
+def _not_started(service: Service) -> str:
+    told = f"Service {service.name} ({service.unit}): no command is known."
+    return " ".join((told, *service.notes))
 
 
 def _scheduled(jobs: tuple[Job, ...]) -> tuple[str, ...]:

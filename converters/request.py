@@ -26,7 +26,7 @@ class Reading:
     tree_bytes: int | None = None
     """Most bytes of tar that it may give; None: what its disks can hold (``converters.reader.limits``)."""
     total_seconds: float | None = None
-    """The reading process is ended once it was waited for this long in all; None: what that many bytes take."""
+    """The reading process is ended once it was waited for this long in all; None: what its bytes take."""
     keep: tuple[str, ...] = ()
     """Names of clean-up rules that are switched off."""
     clean: tuple[str, ...] = ()
@@ -65,6 +65,16 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceImage:
+    """The image of one service of a machine that has several; its layers are those of the machine's own."""
+
+    name: str
+    manifest: bytes
+    digest: str
+    """Of the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Converted:
     """An image whose blobs are in the output and whose manifest is not published yet."""
 
@@ -87,6 +97,8 @@ class Converted:
     """Bytes sent; blobs the output had already are not counted."""
     seconds: tuple[tuple[str, float], ...] = ()
     """Wall time of each phase."""
+    services: tuple[ServiceImage, ...] = ()
+    """Of a machine that has several services."""
 
     @property
     def size(self) -> int:

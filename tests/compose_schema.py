@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from converters import process
-from deploy.demo import golang
+from converters.init.build import toolchain
 
 _MODULE = "github.com/compose-spec/compose-go/v2@v2.4.7"
 
@@ -20,7 +20,7 @@ _MODULE = "github.com/compose-spec/compose-go/v2@v2.4.7"
 def compose_schema() -> dict[str, Any]:
     """The schema; skips the test where Go or its module proxy is not there."""
     try:
-        go = golang.toolchain()
+        go = toolchain()
         answer = process.run([go, "mod", "download", "-json", _MODULE], env=os.environ, timeout=120.0)
     except process.ProcessError as error:
         pytest.skip(f"the Compose schema needs Go and its module proxy: {error}")

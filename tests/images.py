@@ -61,27 +61,36 @@ class Pulled:
     manifest: dict[str, Any]
     config: dict[str, Any]
     layer: Path
-    """The uncompressed tar of the only layer."""
+    """The uncompressed tar of the guest's layer."""
 
 
 def pull(registry: Registry, name: str, reference: str, folder: Path) -> Pulled:
-    """Download an image of one layer as an engine does, into ``folder``."""
+    """Download an image as an engine does, into ``folder``; layers after the first hold our own files."""
     base = f"{registry.url}/v2/{name}"
     manifest = pull_manifest(registry, name, reference)
     with httpx.Client(trust_env=False) as client:
         config = client.get(f"{base}/blobs/{manifest['config']['digest']}").raise_for_status()
         assert _digest(config.content) == manifest["config"]["digest"]
-        (layer,) = manifest["layers"]
-        blob = client.get(f"{base}/blobs/{layer['digest']}").raise_for_status().content
-    assert (_digest(blob), len(blob)) == (layer["digest"], layer["size"])
-    path = folder / "layer.tar"
-    with gzip.open(io.BytesIO(blob)) as unpacked, path.open("wb") as tar:
-        shutil.copyfileobj(unpacked, tar, 1 << 20)
-    with path.open("rb") as tar:
-        assert [f"sha256:{hashlib.file_digest(tar, 'sha256').hexdigest()}"] == config.json()["rootfs"][
-            "diff_ids"
+        blobs = [
+            client.get(f"{base}/blobs/{layer['digest']}").raise_for_status().content
+            for layer in manifest["layers"]
         ]
-    return Pulled(manifest, config.json(), path)
+    assert [(_digest(blob), len(blob)) for blob in blobs] == [
+        (layer["digest"], layer["size"]) for layer in manifest["layers"]
+    ]
+    paths = [folder / f"layer-{number}.tar" for number in range(len(blobs))]
+    for path, blob in zip(paths, blobs, strict=True):
+        with gzip.open(io.BytesIO(blob)) as unpacked, path.open("wb") as tar:
+            shutil.copyfileobj(unpacked, tar, 1 << 20)
+    assert [_file_digest(path) for path in paths] == config.json()["rootfs"]["diff_ids"]
+    for own in paths[1:]:
+        assert all(path.split(b"/")[0] == b".orchestrate" for path in read_layer(own))
+    return Pulled(manifest, config.json(), paths[0])
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def pull_manifest(registry: Registry, name: str, reference: str) -> dict[str, Any]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from converters.image.config import RunConfig
+from converters.image.names import repository_names
+from converters.init.specification import Specification
 from converters.manifests.yaml_text import comment, quoted
 from converters.plan import MIB, ImagePlan
+from converters.request import ServiceImage
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 """What fits into a container's host name (hostname(7), 64 bytes)."""
@@ -14,51 +20,145 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _RESTART = {"disabled": "no"}
 """``restart:`` by vSphere HA's restart priority; any other, or none: ``unless-stopped``, as HA would."""
 
+_LONGEST_STOP = 3600.0
+"""Seconds that stopping may take where the guest sets no limit; an engine wants one."""
+_KILL_SECONDS = 5
+"""For the init to end what did not end in time."""
+_GIVEN = frozenset(
+    f"CAP_{name}"
+    for name in (
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+        *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+    )
+)
+"""Capabilities that Docker gives every container (moby, oci/caps/defaults.go)."""
+
 Line = tuple[int, str]
 """Depth and text."""
 
 
-def compose(plan: ImagePlan, reference: str) -> str:
-    """The compose file that runs an image as its machine ran.
+def compose(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = ()) -> str:
+    """The compose file that runs a machine's images as the machine ran.
 
     One image gives the same text each time. Every text is quoted, so that no YAML reader takes a port or a
     version for a number, and every dollar sign is doubled, since compose replaces variables in values.
 
+    Several services share one network, so that they find each other at localhost, and the directories below
+    /run, where their sockets are. The network belongs to a container of the machine's own image, which does
+    nothing: so each service can be started anew without the others losing it.
+
     Args:
-        reference: the image by digest, ``host/name@sha256:…``; its last part names the service and project.
+        reference: the machine's own image by digest, ``host/name@sha256:…``; its last part names the project.
+        services: the images of its services, in the same repository, where it has several.
     """
-    name = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    repository = reference.partition("@")[0]
+    name = repository.rpartition("/")[2].partition(":")[0]
+    images = {service.name: f"{repository}@{service.digest}" for service in services}
+    containers = (_machine(plan, name, reference), *_containers(plan, name, images))
+    shared = _shared_directories(plan) if len(containers) > 1 else ()
     lines = [
-        (0, f"# Machine {comment(plan.name)}, {_what(plan)}."),
+        (0, f"# Machine {comment(plan.name)}, {_what(plan, containers)}."),
         *((0, f"# {comment(note)}") for note in plan.notes),
         (0, f"name: {quoted(re.sub('[^a-z0-9_-]', '-', name))}"),
         (0, "services:"),
-        (1, f"{quoted(name)}:"),
-        *((depth + 2, text) for depth, text in _service(plan, name, reference)),
+        *(line for container in containers for line in _service(plan, container, containers, shared)),
     ]
+    if shared:
+        lines += [(0, "volumes:"), *((1, f"{quoted(_volume(path))}: {{}}") for path in shared)]
     return "".join(f"{'  ' * depth}{text}\n" for depth, text in lines)
 
 
-def _what(plan: ImagePlan) -> str:
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """One container of the file."""
+
+    key: str
+    container_name: str
+    image: str
+    run: RunConfig
+    service: str
+    specification: Specification | None = None
+
+
+def _machine(plan: ImagePlan, name: str, reference: str) -> _Container:
+    told = plan.services[0].specification if plan.service and plan.services else None
+    return _Container(name, name, reference, plan.run, plan.service, told)
+
+
+def _containers(plan: ImagePlan, name: str, images: Mapping[str, str]) -> Iterator[_Container]:
+    keys = repository_names([(service.name, service.name) for service in plan.services])
+    for service in plan.services:
+        if service.name in images:
+            key = keys[service.name]
+            yield _Container(
+                key, f"{name}-{key}", images[service.name], service.run, service.name, service.specification
+            )
+
+
+def _what(plan: ImagePlan, containers: Sequence[_Container]) -> str:
+    if len(containers) > 1:
+        return f"services {comment(', '.join(container.service for container in containers[1:]))}"
     return f"service {comment(plan.service)}" if plan.service else "without a service to start"
 
 
-def _service(plan: ImagePlan, name: str, reference: str) -> Iterator[Line]:
-    yield 0, f"image: {_value(reference)}"
+def _service(
+    plan: ImagePlan, container: _Container, containers: Sequence[_Container], shared: Sequence[str]
+) -> Iterator[Line]:
+    yield 1, f"{quoted(container.key)}:"
+    for depth, text in _body(plan, container, containers, shared):
+        yield depth + 2, text
+
+
+def _body(
+    plan: ImagePlan, container: _Container, containers: Sequence[_Container], shared: Sequence[str]
+) -> Iterator[Line]:
+    first = containers[0]
+    yield 0, f"image: {_value(container.image)}"
     if plan.architecture:
         yield 0, f"platform: {_value(f'linux/{plan.architecture}')}"
-    yield 0, f"container_name: {_value(name)}"
-    if _HOSTNAME.fullmatch(plan.hostname):
+    yield 0, f"container_name: {_value(container.container_name)}"
+    if container is not first:
+        yield 0, f"network_mode: {_value(f'service:{first.key}')}"
+    elif _HOSTNAME.fullmatch(plan.hostname):
         yield 0, f"hostname: {_value(plan.hostname)}"
     yield from _restart(plan)
-    if not plan.service:
+    if not container.service:
         yield 0, "# A terminal keeps the shell, and so the container, running."
         yield 0, "stdin_open: true"
         yield 0, "tty: true"
     yield from _resources(plan)
-    yield from _list("ports", (_published(port) for port in plan.run.exposed_ports))
-    yield from _mapping("environment", plan.run.env)
-    yield from _mapping("labels", plan.run.labels)
+    yield from _around(container.specification)
+    if container is first:
+        # Whoever owns the network publishes the ports of all.
+        ports = dict.fromkeys(port for one in containers for port in one.run.exposed_ports)
+        yield from _list("ports", map(_published, ports))
+    yield from _list("volumes", (f"{_volume(path)}:{path}" for path in shared))
+    yield from _mapping("environment", container.run.env)
+    yield from _mapping("labels", container.run.labels)
+
+
+def _around(specification: Specification | None) -> Iterator[Line]:
+    """What the engine has to give for what the init does."""
+    if specification is None:
+        return
+    seconds = specification.stop_seconds or _LONGEST_STOP
+    yield 0, f"stop_grace_period: {_value(f'{math.ceil(seconds) + _KILL_SECONDS}s')}"
+    added = [name for name in specification.execution.ambient_capabilities if name not in _GIVEN]
+    yield from _list("cap_add", (name.removeprefix("CAP_") for name in added))
+
+
+def _shared_directories(plan: ImagePlan) -> tuple[str, ...]:
+    """Directories of services below /run, one level deep."""
+    told = [service.specification for service in plan.services if service.specification is not None]
+    paths = [directory.path for directory in plan.directories]
+    paths += [path.path for specification in told for path in specification.paths]
+    tops = {"/".join(path.split("/")[:3]) for path in paths if path.startswith("/run/")}
+    return tuple(sorted(tops - {"/run/lock", "/run/user", "/run/sshd", "/run/sudo"}))
+
+
+def _volume(path: str) -> str:
+    """The name of the volume for a directory below /run."""
+    return re.sub(r"[^a-zA-Z0-9._-]", "-", path.strip("/").replace("/", "-"))
 
 
 def _restart(plan: ImagePlan) -> Iterator[Line]:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from converters import process
+from converters.init.build import toolchain
 from deploy.demo import cache
-from deploy.demo.golang import toolchain
 
 PACKAGE = "helm.sh/helm/v4/cmd/helm@v4.3.1"
 _BUILD_SECONDS = 900.0

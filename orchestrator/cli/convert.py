@@ -71,7 +71,7 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         reference = output.reference(published.digest)
     compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
     durable.make_folder(compose_file.parent)
-    durable.write_text(compose_file, compose(converted.plan, reference))
+    durable.write_text(compose_file, compose(converted.plan, reference, converted.services))
     _tell(console, converted, machine.notes, compose_file)
     click.echo(reference)
     return ExitCode.OK

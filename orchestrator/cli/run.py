@@ -109,7 +109,7 @@ class ComposeWriter:
         """See ``orchestrator.loop.OnImage``."""
         durable.make_folder(self._folder)
         name = planned.repository.rpartition("/")[2]
-        text = compose(converted.plan, published.reference)
+        text = compose(converted.plan, published.reference, converted.services)
         durable.write_text(self._folder / f"{name}.compose.yaml", text)
 
 

@@ -72,18 +72,22 @@ def test_a_port_on_the_loopback_address_is_not_published() -> None:
     assert "6379/tcp on the loopback address only (/etc/redis/redis.conf)" in plan.notes[-1]
 
 
-def test_of_several_none_is_chosen_and_each_is_told() -> None:
-    plan = plan_image(_guest(NGINX, REDIS, CRON), MACHINE)
+def test_of_several_each_has_an_image_and_the_machines_own_starts_a_shell() -> None:
+    plan = plan_image(_guest(NGINX, REDIS, CRON), MACHINE, labels=(("a", "1"),))
     assert (plan.service, plan.run.entrypoint, plan.run.cmd) == ("", (), SHELL)
     assert plan.run.env == (("LANG", "C.UTF-8"),)
-    first, nginx, redis = plan.notes
-    assert first.startswith("2 application services")
-    assert nginx.endswith("starts with: /usr/sbin/nginx -g 'daemon off;'")
-    assert redis.endswith("/usr/bin/redis-server /etc/redis/redis.conf as user redis")
+    assert plan.notes[0].startswith("2 application services")
+    nginx, redis = plan.services
+    assert (nginx.name, nginx.run.entrypoint, nginx.ports) == ("nginx", NGINX.command, NGINX.ports)
+    assert nginx.run.labels == (("a", "1"), ("orchestrate.vm.service", "nginx"))
+    assert (redis.name, redis.run.entrypoint, redis.run.user) == ("redis-server", REDIS.command, "redis")
 
 
 def test_a_service_without_a_command_is_not_passed_over_for_another() -> None:
-    assert plan_image(_guest(NGINX, UNKNOWN), MACHINE).service == ""
+    plan = plan_image(_guest(NGINX, UNKNOWN), MACHINE)
+    assert plan.service == ""
+    assert [service.name for service in plan.services] == ["nginx"]
+    assert any(note.startswith("Service thingd") and "It forks." in note for note in plan.notes)
     plan = plan_image(_guest(UNKNOWN), MACHINE)
     assert plan.run.cmd == SHELL
     assert "It forks." in plan.notes[1]

@@ -29,7 +29,7 @@ def service_ports(
         words: the command that stays in the foreground.
         environment: what the service sees.
     """
-    program = _program(words)
+    program = program_name(words)
     match program:
         case "":
             return ()
@@ -58,7 +58,7 @@ def service_ports(
             return argument_ports(words, environment)
 
 
-def _program(words: tuple[str, ...]) -> str:
+def program_name(words: tuple[str, ...]) -> str:
     """Name of the program, without a version; of a shell's script, of what it becomes by ``exec``."""
     name = words[0] if words else ""
     if name.rpartition("/")[2] in ("sh", "bash", "dash") and (found := _EXEC.search(words[-1])):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,8 +19,6 @@ from converters.guest.services.words import (
 )
 
 _PREFIXES = "@-:+!|"
-_CHECK = re.compile(r"\s-t[q]?(\s|$)|configtest|--test")
-"""A look at the configuration before the start: nothing is missing without it."""
 _DYNAMIC_UID = "61184"
 """The first number that systemd gives dynamic users (systemd.exec(5), ``DynamicUser=``)."""
 
@@ -83,10 +80,6 @@ class Executions:
             **self._environment(unit, specifiers, notes),
         }
         commands = self.commands(unit, "ExecStart", environment)
-        before = [line for line in settings.all("Service", "ExecStartPre") if not _CHECK.search(line)]
-        if before:
-            lines = "; ".join(before)
-            notes.append(f"Before it starts, the guest runs `{lines}`: the image does not.")
         for key in ("RootDirectory", "RootImage"):
             if value := settings.last("Service", key):
                 notes.append(

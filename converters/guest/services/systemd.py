@@ -140,7 +140,7 @@ def _service(
         environment=execution.environment,
         stop_signal=found.stop_signal or execution.stop_signal,
         ports=ports,
-        notes=execution.notes + found.notes + _socket_notes(sockets),
+        notes=execution.notes,
         specification=specification,
     )
 
@@ -163,10 +163,3 @@ def _foreground(files: GuestFiles, execution: Execution) -> Foreground:
         return Foreground()
     words = execution.commands[0].words
     return foreground(files, words) if execution.type == "forking" else Foreground(words)
-
-
-def _socket_notes(sockets: tuple[Unit, ...]) -> tuple[str, ...]:
-    names = ", ".join(socket.name.full for socket in sockets)
-    return (
-        (f"systemd opens its socket ({names}): in a container it has to listen by itself.",) if names else ()
-    )

@@ -56,9 +56,14 @@ def test_db() -> None:
         facts = inspect(filesystem)
     plan = plan_image(facts, MACHINE)
     assert plan.service == "redis-server"
-    assert plan.run.entrypoint[:2] == ("/usr/bin/redis-server", "/etc/redis/redis.conf")
-    assert (plan.run.user, plan.run.exposed_ports) == ("redis", ("6379/tcp",))
-    assert "/run/redis" in {directory.path for directory in plan.directories}
+    (service,) = plan.services
+    assert service.reasons == ("directories are made for it at each start", "it has a umask of its own")
+    assert plan.run.entrypoint == ("/.orchestrate/init", "/.orchestrate/services/redis-server.json")
+    assert (plan.run.user, plan.run.exposed_ports) == ("", ("6379/tcp",))
+    assert service.specification is not None
+    assert service.specification.start[0].words[:2] == ("/usr/bin/redis-server", "/etc/redis/redis.conf")
+    assert service.specification.execution.user == "redis"
+    assert "/run/redis" in {path.path for path in service.specification.paths}
 
 
 def test_legacy() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo import golang
+from converters.init import PROGRAMS
+from converters.init.build import build
 
 
 @pytest.fixture(scope="session")
 def init() -> Path:
     """The program, for this machine's own processor."""
-    return golang.init()
+    build()
+    return PROGRAMS / "init-amd64"

@@ -11,10 +11,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converters.guest.facts import Directory
 from converters.image.config import RunConfig
+from converters.init.specification import Execution, Specification
+from converters.init.specification import Path as SpecificationPath
 from converters.manifests.compose import compose
 from converters.manifests.yaml_text import quoted
-from converters.plan import ImagePlan, Resources
+from converters.plan import ImagePlan, Resources, ServicePlan
+from converters.request import ServiceImage
 from tests.compose_schema import compose_schema
 
 DIGEST = "sha256:" + "a" * 64
@@ -154,3 +158,59 @@ def test_untrusted_text_stays_in_its_place(note: str, value: str, machine: str, 
         ),
         "environment",
     }
+
+
+SEVERAL = replace(
+    SHELL_PLAN,
+    hostname="web01",
+    directories=(Directory("/run/php", 0o755, 33, 33, "unit"), Directory("/run/lock", 0o1777, 0, 0, "x")),
+    services=(
+        ServicePlan("nginx", RunConfig(entrypoint=("/usr/sbin/nginx",), exposed_ports=("80/tcp",))),
+        ServicePlan(
+            "php8.2-fpm",
+            RunConfig(
+                entrypoint=("/.orchestrate/init", "/x"), exposed_ports=("9000/tcp",), env=(("A", "$B"),)
+            ),
+            Specification(
+                "php8.2-fpm",
+                paths=(
+                    SpecificationPath("directory", "/run/pool/a"),
+                    SpecificationPath("directory", "/var/lib/x"),
+                ),
+                execution=Execution(ambient_capabilities=("CAP_IPC_LOCK", "CAP_NET_BIND_SERVICE")),
+                stop_seconds=12.5,
+            ),
+        ),
+    ),
+)
+IMAGES = tuple(
+    ServiceImage(service.name, b"", f"sha256:{number:064}") for number, service in enumerate(SEVERAL.services)
+)
+
+
+def test_several_services_share_network_and_sockets() -> None:
+    document = yaml.safe_load(compose(SEVERAL, REFERENCE, IMAGES))
+    jsonschema.validate(document, compose_schema())
+    services = document["services"]
+    assert list(services) == ["web-01", "nginx", "php8.2-fpm"]
+    machine, nginx, php = services.values()
+    assert (machine["image"], machine["tty"], machine["hostname"]) == (REFERENCE, True, "web01")
+    assert machine["ports"] == ["80:80", "9000:9000"]
+    assert {one["network_mode"] for one in (nginx, php)} == {"service:web-01"}
+    assert [one["image"] for one in (nginx, php)] == [
+        f"registry.example.org:5000/demo/web-01@{image.digest}" for image in IMAGES
+    ]
+    assert (nginx["container_name"], php["container_name"]) == ("web-01-nginx", "web-01-php8.2-fpm")
+    assert document["volumes"] == {"run-php": {}, "run-pool": {}}
+    assert {tuple(one["volumes"]) for one in services.values()} == {
+        ("run-php:/run/php", "run-pool:/run/pool")
+    }
+    assert "ports" not in nginx and "hostname" not in nginx
+    assert (php["cap_add"], php["stop_grace_period"]) == (["IPC_LOCK"], "18s")
+    assert php["environment"] == {"A": "$$B"}
+
+
+def test_a_stop_without_a_limit_gets_one() -> None:
+    told = replace(SEVERAL.services[1], specification=Specification("x", stop_seconds=0))
+    plan = replace(SEVERAL, services=(told,), service="php8.2-fpm")
+    assert _service(plan)["stop_grace_period"] == "3605s"
