@@ -148,6 +148,8 @@ class Board:
             case Lease():
                 absent = {disk.key for disk in self._planned[job].left_out}
                 tracker.leased(sum(disk.file_size for disk in value.disks if disk.device not in absent))
+                if value.instead:
+                    tracker.exported_instead(value.instead)
             case Converted():
                 tracker.converted(_conversion(value))
                 for step in value.inspection.step_downs:

@@ -165,6 +165,12 @@ class LeaseError(VCenterError):
     retryable = True
 
 
+class UnreadableError(VCenterError):
+    """A disk cannot be read exactly in the way that was asked for; the export lease takes over."""
+
+    kind = "unreadable"
+
+
 class DisksChangedError(VCenterError):
     """What was read in place is not what the snapshot held, or may not have been all the time."""
 

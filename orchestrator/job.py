@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from converters.image.config import vm_labels
@@ -19,10 +19,11 @@ from converters.plan import MachineFacts
 from converters.request import Converted, Reading, Request, Target
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
-from orchestrator.errors import OrchestratorError, WorkerLostError
+from orchestrator.errors import OrchestratorError, UnreadableError, WorkerLostError
 from orchestrator.files import FilesOrder
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
+from orchestrator.in_place import InPlace, InPlaceExporter
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskKey, lasting
 from orchestrator.stages import ConvertOrder, Stages
@@ -57,6 +58,8 @@ class PublishOrder:
     job: str
     attempt: int
     converted: Converted
+    in_place: InPlace | None = None
+    """What the disks were read from, if that was no copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class ReleaseOrder:
     lease: Lease | None
     downloaded: bool
     """Whether the lease has served its purpose."""
+    in_place: InPlace | None = None
+    """What the disks are read from, if that is no copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +117,14 @@ class Control(Publisher):
         run: RunLedger,
         settings: JobSettings,
         open_output: Callable[[str], AbstractContextManager[Output]],
+        in_place: InPlaceExporter | None = None,
     ) -> None:
-        """``ledger`` is its id; ``open_output`` opens a repository with this process's credentials."""
+        """``ledger`` is its id; ``open_output`` opens a repository with this process's credentials.
+
+        ``in_place`` lets disks be read where they are; without it, and where it cannot, leases are exported.
+        """
         super().__init__(run, open_output)
+        self._in_place = in_place
         self._vcenter = vcenter
         self._ledger = ledger
         self._settings = settings
@@ -132,13 +142,28 @@ class Control(Publisher):
                 self._uncertain.add(job)
             raise
 
-    def export(self, snapshot: SnapshotRef) -> Lease:
-        """A lease on the snapshot's disks."""
-        return self._vcenter.open_lease(snapshot)
+    def export(self, snapshot: SnapshotRef) -> Lease | InPlace:
+        """The right to read the snapshot's disks."""
+        if self._in_place is None:
+            return self._vcenter.open_lease(snapshot)
+        try:
+            return self._in_place.begin(snapshot)
+        except UnreadableError as error:
+            why = f"{self._in_place.transport}: {error.message}"
+        log.warning("%s is exported by a lease: %s", snapshot.vm_name or snapshot.vm, why)
+        return replace(self._vcenter.open_lease(snapshot), instead=why)
+
+    def publish(self, order: PublishOrder) -> Published:
+        """As any publisher; refused when what was read in place was not what the snapshot held."""
+        if order.in_place is not None and self._in_place is not None:
+            self._in_place.verify(order.in_place)
+        return super().publish(order)
 
     @lasting
     def release(self, order: ReleaseOrder) -> Removal:
-        """End the lease and remove the snapshot, whatever state they are in."""
+        """End the export and remove the snapshot, whatever state they are in."""
+        if order.in_place is not None and self._in_place is not None:
+            self._in_place.end(order.in_place)
         if order.lease is not None:
             self._end_lease(order.lease, order.downloaded)
         if order.snapshot is not None:
@@ -180,6 +205,7 @@ class VmJob:
     """As it stands in task keys."""
     snapshot: SnapshotRef | None = None
     lease: Lease | None = None
+    in_place: InPlace | None = None
     downloaded: Downloaded | None = None
     converted: Converted | None = None
 
@@ -188,7 +214,7 @@ class VmJob:
         key = self.key(stage, attempt)
         match stage:
             case Stage.SNAPSHOT:
-                self.snapshot = self.lease = self.downloaded = self.converted = None
+                self.snapshot = self.lease = self.in_place = self.downloaded = self.converted = None
                 cluster.submit_resident(key, "snapshot", self.planned.vm.moref, self.planned.job)
             case Stage.EXPORT:
                 cluster.submit_resident(key, "export", self.snapshot)
@@ -200,7 +226,7 @@ class VmJob:
             case Stage.CONVERT:
                 cluster.submit(key, worker, self.stages.convert, self._convert_order())
             case Stage.PUBLISH:
-                publishing = PublishOrder(self.planned.job, attempt, _have(self.converted))
+                publishing = PublishOrder(self.planned.job, attempt, _have(self.converted), self.in_place)
                 cluster.submit_resident(key, "publish", publishing)
             case Stage.RELEASE:
                 cluster.submit_resident(key, "release", self._release_order())
@@ -218,6 +244,8 @@ class VmJob:
                 self.snapshot = value
             case Lease():
                 self.lease = value
+            case InPlace():
+                self.in_place = value
             case Downloaded():
                 self.downloaded = value
             case Converted():
@@ -232,7 +260,7 @@ class VmJob:
         )
 
     def _convert_order(self) -> ConvertOrder:
-        vm, downloaded = self.planned.vm, _have(self.downloaded)
+        vm = self.planned.vm
         exported = (
             self.planned.files is None
         )  # else these are paths of this machine, which an image need not tell
@@ -243,13 +271,16 @@ class VmJob:
             datacenter=vm.datacenter if exported else "",
         )
         request = Request(
-            disks=downloaded.disks,
+            disks=() if self.in_place is not None else _have(self.downloaded).disks,
             machine=machine_facts(vm),
             target=Target(self.planned.repository, self.settings.tags),
             labels=tuple(labels.items()),
             reading=self.settings.reading,
         )
-        return ConvertOrder(request, self.settings.access, downloaded.files)
+        if self.in_place is not None:
+            remote = self.in_place.beside(self.planned.left_out)
+            return ConvertOrder(request, self.settings.access, remote=remote)
+        return ConvertOrder(request, self.settings.access, _have(self.downloaded).files)
 
     def _release_order(self) -> ReleaseOrder:
         return ReleaseOrder(
@@ -259,6 +290,7 @@ class VmJob:
             snapshot=self.snapshot,
             lease=self.lease,
             downloaded=self.downloaded is not None,
+            in_place=self.in_place,
         )
 
 

@@ -38,6 +38,7 @@ from orchestrator.fleet.steps import expects
 from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.fleet.view import RunPhase
 from orchestrator.gate import GateEvent, Refused
+from orchestrator.in_place import InPlace
 from orchestrator.interrupts import SWEEP_HINT
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
@@ -185,9 +186,9 @@ class Loop:
         if isinstance(value, Published) and held.converted is not None:
             self.board.published(job, value, held.converted, held.snapshot)
             self._tell_image(held, held.converted, value)
-        if isinstance(value, Lease) and value.placement is not None:
+        if isinstance(value, Lease | InPlace) and value.placement is not None:
             self._follow(job, value.placement)
-        self._feed(StageDone(job, stage, attempt))
+        self._feed(StageDone(job, stage, attempt, in_place=isinstance(value, InPlace)))
 
     def _follow(self, job: str, placement: Placement) -> None:
         """The VM is where it was not before, or is called otherwise."""

@@ -21,6 +21,7 @@ from converters.errors import OutputError
 from converters.image.rules import select
 from converters.outputs.reference import TAG, split_repository
 from orchestrator.errors import UsageError
+from orchestrator.in_place import Transport
 from orchestrator.preflight.checks import Check
 from orchestrator.vsphere.rules import HOST_QUIESCE_MINUTES
 from orchestrator.vsphere.values import QuiescePolicy
@@ -222,6 +223,14 @@ class Settings(BaseModel):
         le=240,
     )
 
+    transport: Transport = _setting(
+        Transport.NFC,
+        Section.READING,
+        RUN_VERBS,
+        "How disks come to the workers. nfc: an export lease, whole disks are copied from the ESXi host to "
+        "scratch. datastore: read in place through vCenter's HTTP access to datastores, only what is used, "
+        "and the snapshot stays until the image is out; what it cannot read goes by nfc.",
+    )
     registry: str = _setting(
         "", Section.REGISTRY, IMAGE_VERBS | RUN_VERBS, "Where images go: HOST[:PORT]/PREFIX."
     )

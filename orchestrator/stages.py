@@ -6,9 +6,11 @@ Orders are plain values without credentials: a worker has the registry's from it
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from converters.disks import AbsentDisk
+from converters.disks.remote import RemoteDisk, at_hand
 from converters.errors import ConvertError
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
@@ -33,13 +35,30 @@ class ConvertOrder:
     access: RegistryAccess
     files: tuple[FileMark, ...] = ()
     """Files that must not change while they are read."""
+    remote: tuple[RemoteDisk | AbsentDisk, ...] = ()
+    """The disks, where they are read in place; the request then has none."""
 
 
 def convert_stage(order: ConvertOrder, work: Work) -> Converted:
-    """Convert a guest whose disks lie on this worker, and push the image's blobs. Raises ``ConvertError``."""
+    """Convert a guest and push the image's blobs. Raises ``ConvertError``."""
+    if not order.remote:
+        return _convert(order, work)
+    with at_hand(order.remote, work.scratch, on_copy=lambda count: work.report(received=count)) as hand:
+        local = replace(order, request=replace(order.request, disks=tuple(hand.disks)))
+        try:
+            converted = _convert(local, work, lambda: hand.received)
+        except ConvertError:
+            hand.check()  # whoever reads hears only that it failed
+            raise
+        hand.check()
+        work.report(received=hand.received)
+        return converted
 
+
+def _convert(order: ConvertOrder, work: Work, received: Callable[[], int] | None = None) -> Converted:
     def report(progress: Progress) -> None:
-        work.report(read=progress.read_bytes, pushed=progress.pushed_bytes)
+        counts = {} if received is None else {"received": received()}
+        work.report(read=progress.read_bytes, pushed=progress.pushed_bytes, **counts)
 
     access = replace(order.access, credentials=own_credentials())
     try:

@@ -12,13 +12,15 @@ class Disk:
     path: str = ""
     """File whose bytes an export serves: a streamOptimized VMDK or a raw disk image."""
     flat: str = ""
-    """Raw disk image that reading the datastore serves as ``name-flat.vmdk``."""
+    """Raw disk image that lies on the datastore as ``name-flat.vmdk``, with a descriptor beside it."""
     capacity: int = 0
     """Bytes; 0: what the file says."""
     mode: str = ""
     """``independent_persistent``…; empty: ``persistent``."""
     physical_rdm: bool = False
     multi_writer: bool = False
+    files: tuple[tuple[str, str], ...] = ()
+    """What else lies beside it on the datastore: name, and file of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Datastore:
     name: str = "datastore-0"
     capacity: int = 4 << 40
     free: int = 3 << 40
+    type: str = "VMFS"
+    """``VMFS``, ``NFS``, ``vsan``…"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class Settings:
     """Seconds that every call waits first."""
     delta_disks: bool = True
     """Whether a VM goes on to write to other files once it has a snapshot."""
+    datastore_rate: float = 0.0
+    """Bytes a second of each read of a datastore's file; 0: as fast as it goes."""
     denied_privileges: tuple[str, ...] = ()
     """What the account lacks: queries say so, and calls that need them fail."""
 

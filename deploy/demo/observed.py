@@ -43,6 +43,14 @@ class Leases:
 
 
 @dataclass(frozen=True, slots=True)
+class DatastoreReads:
+    """What was read of datastores' files since the start."""
+
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A login."""
 

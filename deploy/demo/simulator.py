@@ -18,10 +18,11 @@ from converters import process
 from deploy.demo import certificates, golang, service
 from deploy.demo.disturbances import Download, Rule
 from deploy.demo.fleet import Fleet
-from deploy.demo.observed import Call, Leases, MachineState, OpenLease, Session, Snapshot
+from deploy.demo.observed import Call, DatastoreReads, Leases, MachineState, OpenLease, Session, Snapshot
 
 __all__ = [
     "Call",
+    "DatastoreReads",
     "Download",
     "Leases",
     "MachineState",
@@ -76,6 +77,10 @@ class Simulator:
         """The export leases."""
         answer = self._get("/leases")
         return Leases(**{**answer, "open": tuple(OpenLease(**item) for item in answer["open"])})
+
+    def datastore_reads(self) -> DatastoreReads:
+        """What was read of datastores' files."""
+        return DatastoreReads(**self._get("/datastore-reads"))
 
     def sessions(self) -> list[Session]:
         """The logins that have not been ended."""

@@ -33,6 +33,7 @@ from orchestrator.settings import LogFormat, Settings
 from orchestrator.sources.base import Source
 from orchestrator.sources.directory import DirectorySource
 from orchestrator.sources.vsphere import VSphereSource
+from orchestrator.transports import exporter, needless_checks
 from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
@@ -91,8 +92,11 @@ def open_source(settings: Settings) -> Iterator[Source]:
             yield DirectorySource(folder, settings.package_digests)
         case None if settings.datacenter:
             limits = snapshot_limits(settings), lease_limits(settings)
-            with VCenter(vcenter_settings(settings), *limits) as vcenter:
-                yield VSphereSource(vcenter, settings.datacenter)
+            with (
+                VCenter(vcenter_settings(settings), *limits) as vcenter,
+                exporter(settings, vcenter) as in_place,
+            ):
+                yield VSphereSource(vcenter, settings.datacenter, in_place)
         case _:
             raise UsageError(
                 "no datacenter is given", "say which: --datacenter NAME or --source FOLDER; see --help"
@@ -147,7 +151,7 @@ def run_config(settings: Settings) -> RunConfig:
         cluster=cluster_settings(settings),
         largest_data_disk=data_disk_limit(settings),
         datastore_free=snapshot_limits(settings).free_fraction,
-        skip_check=frozenset(settings.skip_check),
+        skip_check=frozenset(settings.skip_check) | needless_checks(settings.transport),
         patience=Patience(
             grace=settings.grace_seconds,
             heartbeat=min(HEARTBEAT_SECONDS, settings.worker_silence / 3),

@@ -2,9 +2,9 @@
 
 A job has two tracks. The main one goes snapshot → export → download → convert → publish, or begins with the
 download where the disks are files (``Route``), or leaves it out where they are read in place, as long as the
-snapshot holds them. The other is what vCenter holds for it (``Hold``): from the moment a snapshot is asked for
-until it is known to be gone. The job is not over before the main track has ended and the other is closed, or
-known to be stuck.
+snapshot holds them. The other is what vCenter holds for it (``Hold``): from the moment a snapshot is asked
+for until it is known to be gone. The job is not over before the main track has ended and the other is closed,
+or known to be stuck.
 ``orchestrator.fleet.steps`` has the transitions.
 """
 

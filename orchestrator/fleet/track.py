@@ -11,6 +11,7 @@ from orchestrator.fleet.view import ConversionView, ErrorView, ImageView, JobVie
 
 _SAMPLES = 6
 _ON_WORKER = (Stage.DOWNLOAD, Stage.CONVERT)
+_COMING = (Stage.EXPORT, Stage.DOWNLOAD)
 
 
 class Tracker:
@@ -44,8 +45,12 @@ class Tracker:
         )
         if stage is Stage.DOWNLOAD:
             view = replace(view, received_bytes=0, read_bytes=0, pushed_bytes=0)
+        elif stage is Stage.EXPORT:
+            view = replace(view, received_bytes=0, step_down="")
         elif stage is Stage.CONVERT:
-            view = replace(view, read_bytes=0, pushed_bytes=0)
+            in_place = [one.stage for one in view.stages if one.stage in _COMING][-1:] == [Stage.EXPORT]
+            received = 0 if in_place else view.received_bytes
+            view = replace(view, received_bytes=received, read_bytes=0, pushed_bytes=0)
         if stage in _ON_WORKER:
             self._samples.clear()
             self._samples.append((now, 0))
@@ -109,6 +114,11 @@ class Tracker:
     def leased(self, wire_bytes: int) -> None:
         """The download is expected to transfer so much."""
         self.view = replace(self.view, wire_bytes=wire_bytes)
+
+    def exported_instead(self, why: str) -> None:
+        """The transport that was asked for does not do for the VM; ``why`` begins with its name."""
+        self.view = replace(self.view, step_down=why)
+        self.noted(f"read through an export lease ({why})")
 
     def published(self, image: ImageView) -> None:
         """There is an image."""

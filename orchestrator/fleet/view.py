@@ -149,6 +149,8 @@ class JobView:
     reason: str = ""
     """Why it is skipped, or what a person should know about how it went."""
     remedy: str = ""
+    step_down: str = ""
+    """The transport that did not do for the VM, and why: ``datastore: …``; empty: the one asked for did."""
     image: ImageView | None = None
     conversion: ConversionView | None = None
     """None until this run has converted it."""

@@ -51,6 +51,7 @@ class RunCollector(Collector):
         yield from _durations(view)
         yield _errors(view.jobs)
         yield _step_downs(view.jobs)
+        yield _transport_step_downs(view.jobs)
         yield from _budgets(view)
 
 
@@ -88,7 +89,7 @@ def _by_label(name: str, text: str, label: str, values: Mapping[JobState, int]) 
 def _bytes(jobs: tuple[JobView, ...]) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "orchestrate_received_bytes",
-        "Bytes downloaded from ESXi hosts.",
+        "Bytes of disks that came from ESXi hosts or datastores.",
         sum(job.received_total for job in jobs),
     )
     yield CounterMetricFamily(
@@ -189,6 +190,18 @@ def _step_downs(jobs: tuple[JobView, ...]) -> CounterMetricFamily:
     )
     for labels, count in sorted(counts.items()):
         family.add_metric(list(labels), count)
+    return family
+
+
+def _transport_step_downs(jobs: tuple[JobView, ...]) -> CounterMetricFamily:
+    family = CounterMetricFamily(
+        "orchestrate_transport_step_downs",
+        "VMs read through an export lease because the transport asked for did not do.",
+        labels=["transport"],
+    )
+    counts = Counter(job.step_down.partition(":")[0] for job in jobs if job.step_down)
+    for transport, count in sorted(counts.items()):
+        family.add_metric([transport], count)
     return family
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from orchestrator.fleet.assess import Verdict
 from orchestrator.fleet.machine import Fleet
 from orchestrator.fleet.plan import placement
+from orchestrator.in_place import InPlaceExporter
 from orchestrator.job import Control
 from orchestrator.sources.base import Access, Errand, Stock
 from orchestrator.survey import verdicts
@@ -20,8 +21,9 @@ from orchestrator.whereabouts import AT_A_TIME, Watch, watching
 class VSphereSource:
     """The machines of one datacenter."""
 
-    def __init__(self, vcenter: VCenterApi, datacenter: str) -> None:
-        """``datacenter`` is a name, or a path where a name repeats."""
+    def __init__(self, vcenter: VCenterApi, datacenter: str, in_place: InPlaceExporter | None = None) -> None:
+        """``datacenter`` is a name, or a path where a name repeats; ``in_place`` as for ``Control``."""
+        self._in_place = in_place
         self._vcenter = vcenter
         self._datacenter = datacenter
 
@@ -45,7 +47,10 @@ class VSphereSource:
         self._tell_beside(errand, stock.identity)
         with _sweep(self._vcenter, errand, stock.inventory) as sweeping:
             _tell_swept(errand, sweeping.wait(errand.patience.sweep, errand.stopping))
-            yield _VSphereAccess(self._vcenter, errand, stock.inventory, sweeping)
+            control = Control(
+                self._vcenter, errand.ledger.id, errand.run, errand.job, errand.open_output, self._in_place
+            )
+            yield _VSphereAccess(self._vcenter, control, errand, stock.inventory, sweeping)
 
     @staticmethod
     def _tell_beside(errand: Errand, identity: str) -> None:
@@ -61,9 +66,16 @@ class VSphereSource:
 class _VSphereAccess:
     """A vCenter while a run is at work there."""
 
-    def __init__(self, vcenter: VCenterApi, errand: Errand, inventory: Inventory, sweeping: Sweep) -> None:
+    def __init__(
+        self,
+        vcenter: VCenterApi,
+        control: Control,
+        errand: Errand,
+        inventory: Inventory,
+        sweeping: Sweep,
+    ) -> None:
         self.keeper = vcenter
-        self.control = Control(vcenter, errand.ledger.id, errand.run, errand.job, errand.open_output)
+        self.control = control
         self._vcenter = vcenter
         self._errand = errand
         self._inventory = inventory

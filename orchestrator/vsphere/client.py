@@ -10,6 +10,7 @@ from types import TracebackType
 from orchestrator.vsphere import check, inventory, making, privileges, removal
 from orchestrator.vsphere import lease as leases
 from orchestrator.vsphere import snapshot as snapshots
+from orchestrator.vsphere.chain import DatastoreReader
 from orchestrator.vsphere.faults import translated
 from orchestrator.vsphere.keeper import Keeper, LeaseLimits
 from orchestrator.vsphere.marker import Marker
@@ -144,6 +145,10 @@ class VCenter:
         """The download ended early."""
         if self._keeper.release(lease.moref):
             leases.abort(self._session, lease.moref, reason)
+
+    def datastores(self, connections: int) -> DatastoreReader:
+        """Reads snapshots' disks where they lie, to be closed by the caller; reads at one time."""
+        return DatastoreReader(self._session, connections)
 
     def check(self, datacenter: str, vms: Sequence[VirtualMachine] = ()) -> tuple[CheckResult, ...]:
         """The pre-flight check's vCenter part."""

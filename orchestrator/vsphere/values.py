@@ -286,3 +286,5 @@ class Lease:
     """Seconds after which vCenter ends the lease when no progress is reported."""
     placement: Placement | None = None
     """Where the VM is, and stays while the lease is open; None: not asked."""
+    instead: str = ""
+    """The transport that was asked for, and why it does not do for this VM; empty: the lease was."""

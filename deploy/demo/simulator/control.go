@@ -15,6 +15,9 @@ func (vc *vcenter) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /snapshots", answer(vc.snapshotList))
 	mux.HandleFunc("GET /leases", answer(vc.leaseList))
+	mux.HandleFunc("GET /datastore-reads", answer(func() any {
+		return map[string]int64{"requests": vc.reads.Requests.Load(), "bytes": vc.reads.Bytes.Load()}
+	}))
 	mux.HandleFunc("GET /sessions", answer(vc.sessionList))
 	mux.HandleFunc("GET /calls", answer(vc.callList))
 	mux.HandleFunc("GET /vms", answer(vc.machineList))

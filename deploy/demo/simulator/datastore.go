@@ -4,11 +4,38 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 )
+
+// datastorePrivileges are what reading a datastore's files takes.
+var datastorePrivileges = []string{"Datastore.Browse", "Datastore.FileManagement"}
+
+// readBook counts what was read of datastores.
+type readBook struct {
+	Requests atomic.Int64
+	Bytes    atomic.Int64
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	book *readBook
+	rate float64
+}
+
+func (c countingWriter) Write(data []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(data)
+	c.book.Bytes.Add(int64(n))
+	if c.rate > 0 {
+		time.Sleep(seconds(float64(n) / c.rate))
+	}
+	return n, err
+}
 
 // serveDatastore gives a datastore's files under /folder, as vCenter does: to a session or a name and password.
 func (vc *vcenter) serveDatastore(w http.ResponseWriter, r *http.Request) {
@@ -17,6 +44,13 @@ func (vc *vcenter) serveDatastore(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not authenticated", http.StatusUnauthorized)
 		return
 	}
+	for _, denied := range vc.currentSettings().DeniedPrivileges {
+		if slices.Contains(datastorePrivileges, denied) {
+			http.Error(w, "permission denied", http.StatusForbidden)
+			return
+		}
+	}
+	vc.reads.Requests.Add(1)
 	query := r.URL.Query()
 	for _, entity := range vc.ctx.Map.All("Datastore") {
 		store := entity.(*simulator.Datastore)
@@ -29,7 +63,7 @@ func (vc *vcenter) serveDatastore(w http.ResponseWriter, r *http.Request) {
 		}
 		defer file.Close()
 		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-			http.ServeContent(w, r, "", info.ModTime(), file)
+			http.ServeContent(countingWriter{w, &vc.reads, vc.currentSettings().DatastoreRate}, r, "", info.ModTime(), file)
 			return
 		}
 		break

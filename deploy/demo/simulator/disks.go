@@ -15,6 +15,23 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// descriptor is a disk's as ESXi writes it (VMware's "Virtual Disk Format 5.0").
+const descriptor = `# Disk DescriptorFile
+version=1
+encoding="UTF-8"
+CID=fffffffe
+parentCID=ffffffff
+createType="vmfs"
+
+# Extent description
+RW %d VMFS "%s"
+
+# The Disk Data Base
+#DDB
+
+ddb.virtualHWVersion = "19"
+`
+
 // diskFiles knows which file holds the bytes of each virtual disk.
 type diskFiles struct {
 	mutex sync.Mutex
@@ -94,21 +111,34 @@ func (d *diskFiles) attach(ctx *simulator.Context, vm *simulator.VirtualMachine,
 			device.CapacityInBytes = capacity
 		}
 		if spec.Path != "" {
-			link := datastoreFile(ctx, device)
-			if err := replaceByLink(spec.Path, link); err != nil {
-				return err
-			}
 			d.paths[diskID{vm.Self, device.Key}] = spec.Path
-			if spec.Flat != "" {
-				if err := replaceByLink(spec.Flat, strings.TrimSuffix(link, ".vmdk")+"-flat.vmdk"); err != nil {
-					return err
-				}
+			if err := lay(spec, datastoreFile(ctx, device), device.CapacityInBytes); err != nil {
+				return err
 			}
 		}
 		setBacking(device, spec)
 	}
 	vm.RefreshStorageInfo(ctx, nil)
 	return nil
+}
+
+// lay puts a disk's files on its datastore; name is its descriptor's. What an export gives lies there in place of
+// the descriptor where nothing else is given.
+func lay(spec Disk, name string, capacity int64) error {
+	for _, file := range spec.Files {
+		if err := replaceByLink(file[1], path.Join(path.Dir(name), file[0])); err != nil {
+			return err
+		}
+	}
+	if spec.Flat == "" {
+		return replaceByLink(spec.Path, name)
+	}
+	flat := strings.TrimSuffix(name, ".vmdk") + "-flat.vmdk"
+	if err := replaceByLink(spec.Flat, flat); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(descriptor, capacity/512, path.Base(flat))
+	return os.WriteFile(name, []byte(text), 0o600)
 }
 
 // setBacking comes after creation: the simulator does not create raw device mappings.

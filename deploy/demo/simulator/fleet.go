@@ -24,6 +24,7 @@ type Datacenter struct {
 
 type Datastore struct {
 	Name     string `json:"name"`
+	Type     string `json:"type"`     // VMFS, NFS, vsan…
 	Capacity int64  `json:"capacity"` // bytes
 	Free     int64  `json:"free"`     // bytes
 }
@@ -66,11 +67,13 @@ type Machine struct {
 
 type Disk struct {
 	Path        string `json:"path"` // file whose bytes an export serves; empty: an empty file
-	Flat        string `json:"flat"` // file that reading the datastore serves as name-flat.vmdk
+	Flat        string `json:"flat"` // raw image that lies on the datastore as name-flat.vmdk, with a descriptor
 	Capacity    int64  `json:"capacity"`
 	Mode        string `json:"mode"`
 	PhysicalRDM bool   `json:"physical_rdm"`
 	MultiWriter bool   `json:"multi_writer"`
+
+	Files [][2]string `json:"files"` // what else lies beside it on the datastore: name, and file of this machine
 }
 
 type Snapshot struct {
@@ -88,6 +91,7 @@ type Settings struct {
 	PageSize        int32   `json:"page_size"`        // objects that an answer holds at most; 0: as many as asked for
 	Latency         float64 `json:"latency"`          // seconds that every call waits first
 	DeltaDisks      bool    `json:"delta_disks"`      // whether a VM goes on in other files once it has a snapshot
+	DatastoreRate   float64 `json:"datastore_rate"`   // bytes a second of each read of a datastore; 0: as fast as it goes
 	// DeniedPrivileges are what the account lacks: queries say so, and calls that need them fail.
 	DeniedPrivileges []string `json:"denied_privileges"`
 }

@@ -169,7 +169,7 @@ func (b *builder) finishDatastores(s *site) {
 	host := b.ctx.Map.Get(s.clusters[0].hosts[0].Reference()).(*simulator.HostSystem)
 	for _, spec := range s.spec.Datastores {
 		store := b.ctx.Map.FindByName(spec.Name, host.Datastore).(*simulator.Datastore)
-		store.Summary.Type = "VMFS"
+		store.Summary.Type = spec.Type
 		if spec.Capacity > 0 {
 			store.Summary.Capacity, store.Summary.FreeSpace = spec.Capacity, spec.Free
 			store.Info.GetDatastoreInfo().FreeSpace = spec.Free

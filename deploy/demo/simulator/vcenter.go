@@ -26,6 +26,7 @@ type vcenter struct {
 	leases     leaseBook
 	snapshots  snapshotFiles
 	downloads  downloadBook
+	reads      readBook
 	tasks      taskBook
 	api        *door
 	hosts      hostDoors

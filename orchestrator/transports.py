@@ -1,0 +1,62 @@
+"""From the transport that was asked for to what lets disks be read in that way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from urllib.parse import urlsplit
+
+from orchestrator.datastores import DatastoreExporter
+from orchestrator.errors import ConnectError
+from orchestrator.fleet.admission import Budgets
+from orchestrator.in_place import InPlaceExporter, Transport
+from orchestrator.preflight.checks import Check
+from orchestrator.proxy import Proxy
+from orchestrator.settings import Settings
+from orchestrator.vsphere.client import VCenter
+from orchestrator.wiring import HOUR
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def exporter(settings: Settings, vcenter: VCenter) -> Iterator[InPlaceExporter | None]:
+    """What lets disks be read in place while the block runs; None: leases are exported.
+
+    Raises:
+        UsageError: something that the transport takes is missing.
+        ConnectError: no address at which workers could reach this process.
+    """
+    match settings.transport:
+        case _ if settings.dry_run:
+            yield None
+        case Transport.NFC:
+            yield None
+        case Transport.DATASTORE:
+            seconds = settings.lease_hours * HOUR
+            with (
+                closing(vcenter.datastores(Budgets().vcenter_disks)) as reader,
+                Proxy(own_address(settings.scheduler)) as proxy,
+            ):
+                yield DatastoreExporter(reader, proxy, seconds)
+
+
+def needless_checks(transport: Transport) -> frozenset[Check]:
+    """Tests of workers that a run does without: read in place, disks come through this process."""
+    return frozenset() if transport is Transport.NFC else frozenset({Check.HOSTS})
+
+
+def own_address(scheduler: str) -> str:
+    """The address of this machine for workers to come to: the one that faces the scheduler."""
+    if not scheduler:
+        return LOOPBACK
+    parts = urlsplit(scheduler)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.connect(address)  # nothing is sent: the system only chooses a way
+            return str(trial.getsockname()[0])
+    except (OSError, ValueError) as error:
+        raise ConnectError(f"no way to the Dask scheduler {scheduler}: {error}") from error
