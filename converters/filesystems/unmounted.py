@@ -20,6 +20,7 @@ _FIRMWARE = (
     "0xef",
 )
 """Partition types: GRUB's own, PReP, EFI system, Microsoft's reserved one; PReP and EFI in an MBR."""
+_TINY = 8 << 20
 _UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -48,7 +49,11 @@ def unmounted(
 
 
 def _holds_files(volume: Volume) -> bool:
-    return volume.content.type not in _MACHINERY and volume.partition_type not in _FIRMWARE
+    """Whether files can be in it. What is tiny and unknown has room for a boot loader's second stage only."""
+    content = volume.content.type
+    if content in _MACHINERY or volume.partition_type in _FIRMWARE:
+        return False
+    return bool(content) or volume.size > _TINY
 
 
 def _fact(volume: Volume) -> UnmountedVolume:

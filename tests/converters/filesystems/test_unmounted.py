@@ -33,6 +33,7 @@ def test_what_holds_files_and_is_mounted_nowhere() -> None:
         volume(9, "vfat", partition_type="c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
         volume(10, "", 1 << 20, "21686148-6449-6e6f-744e-656564454649"),
         volume(11, "jbd"),
+        volume(14, "", 8 << 20),
     ]
     skipped, tiny = volume(12, "ext4"), volume(13, "ntfs", 700)
     mounts = [
