@@ -44,6 +44,11 @@ class Storage:
         self.close()
 
     @property
+    def generation(self) -> int:
+        """The last transaction."""
+        return self._superblock.generation
+
+    @property
     def was_replayed(self) -> bool:
         """Whether there was a log to replay."""
         return self._superblock.log_root != 0

@@ -47,7 +47,7 @@ def opened(image: Path, *further: Path, options: str = "") -> Iterator[BtrfsFile
 def mounted_pool(images: Sequence[Path], options: str = "ro") -> Iterator[Path]:
     """Mount a btrfs on several devices through loop devices and give the mount point; needs root."""
     with ExitStack() as stack:
-        devices = [stack.enter_context(_loop(image)) for image in images]
+        devices = [stack.enter_context(loop(image)) for image in images]
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-mount-"))
         words = [options, *(f"device={device}" for device in devices)]
         subprocess.run(["mount", "-t", "btrfs", "-o", ",".join(words), devices[0], folder], check=True)
@@ -58,7 +58,8 @@ def mounted_pool(images: Sequence[Path], options: str = "ro") -> Iterator[Path]:
 
 
 @contextmanager
-def _loop(image: Path) -> Iterator[str]:
+def loop(image: Path) -> Iterator[str]:
+    """A loop device over ``image``."""
     found = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
     device = found.stdout.strip()
     try:
