@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from converters.disks.blocks import incomplete
 from converters.disks.references import Image
 from converters.disks.tables import numbers
+from converters.disks.unpack import LARGEST_IMAGE
 from converters.errors import DiskError, UnsupportedError
 
 _HEADER = struct.Struct(">4sIQIIQI")
@@ -95,19 +96,23 @@ def check_whole(image: Image) -> None:
     *_, bits, size, _ = _HEADER.unpack_from(head)
     entries, directory = struct.unpack_from(">IQ", head, 36)
     incompatible = _FEATURES.unpack_from(head)[0] if int.from_bytes(head[4:8], "big") >= 3 else 0
-    if not _SMALLEST_CLUSTER <= bits <= _LARGEST_CLUSTER or entries > _MOST_TABLES:
-        raise DiskError(f"{image.path}: a qcow2 image with clusters of 2^{bits} bytes and {entries} tables")
+    if not _SMALLEST_CLUSTER <= bits <= _LARGEST_CLUSTER or entries > _MOST_TABLES or size > LARGEST_IMAGE:
+        raise DiskError(
+            f"{image.path}: a qcow2 image of {size} bytes, clusters of 2^{bits} and {entries} tables",
+            "copy or export the disk again",
+        )
     # With subclusters an entry has two numbers, of which the second says which of them count.
     step = 2 if incompatible & _SUBCLUSTERS else 1
     count = (1 << bits) // 8
     final_table, final = divmod(max(size - 1, 0) >> bits, count // step)
     last = directory + entries * 8
-    for number, entry in enumerate(numbers(image.file, directory, entries, "Q", ">")):
+    used = min(entries, final_table + 1)
+    for number, entry in enumerate(numbers(image.file, directory, used, "Q", ">")):
         if not (place := entry & _PLACE):
             continue
         table = numbers(image.file, place, count, "Q", ">")[::step]
         last = max(last, place + (1 << bits))
-        if incompatible & _EXTERNAL_DATA:
+        if incompatible & _EXTERNAL_DATA or not any(table):
             continue
         if number == final_table and final < len(table):
             # The last cluster of a disk that is no multiple of one may be cut short.

@@ -65,11 +65,11 @@ class VhdxMap:
 
     def end(self) -> int:
         """Byte of the file up to which blocks reach."""
-        places = [
+        places = (
             (entry & _PLACE) + (1 << 20 if index % (self._ratio + 1) == self._ratio else self.block_size)
             for index, entry in enumerate(self._entries)
             if entry & 7 >= 6
-        ]
+        )
         return max(places, default=0)
 
 
@@ -88,8 +88,10 @@ def open_differencing(image: Image, header: VhdxHeader, open_parent: Callable[[I
     ratio = _CHUNK_SECTORS * header.sector // header.block_size
     blocks = -(-header.size // header.block_size)
     count = -(-blocks // ratio) * (ratio + 1)
+    if blocks > _MOST_BLOCKS:
+        raise DiskError(f"{image.path}: a VHDX of {header.size} bytes", "copy or export the disk again")
     entries = numbers(image.file, header.bat_offset, count, "Q")
-    if len(entries) != count or blocks > _MOST_BLOCKS:
+    if len(entries) != count:
         raise incomplete(image.path, image.file, header.bat_offset + count * entries.itemsize)
     blockmap = VhdxMap(header, ratio, entries, image.path)
     if blockmap.end() > image.file.size:

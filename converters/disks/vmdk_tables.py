@@ -27,8 +27,9 @@ _SE_TABLE_COVERS = _SE_TABLE_ENTRIES * 8
 """Sectors, in grains of 4 KiB, the only size that there is."""
 _SE_TABLE_BYTES = _SE_TABLE_ENTRIES * 8
 _SE_ALLOCATED = 3
-_MOST_TABLES = 1 << 24
-"""Of one extent: with tables of the usual size, 512 TiB."""
+_MOST_TABLES = 1 << 22
+"""Of one extent: an seSparse one of 64 TiB has as many."""
+_MOST_TABLE_ENTRIES = 4096
 _READ = 8 << 20
 _ZERO_GRAIN = 1
 
@@ -66,7 +67,12 @@ def sparse_extent(file: FileDisk, name: str) -> SparseExtent:
         raise DiskError(
             f"{name} is no sparse VMDK extent without compression", "copy or export the disk again"
         )
-    if not extent.capacity or not extent.grain or not 0 < extent.tables <= _MOST_TABLES:
+    if not (
+        extent.capacity
+        and extent.grain
+        and 0 < extent.tables <= _MOST_TABLES
+        and 0 < extent.table_entries <= _MOST_TABLE_ENTRIES
+    ):
         raise DiskError(
             f"{name}: a sparse VMDK extent of capacity {extent.capacity}, with grains of {extent.grain} "
             f"sectors and {extent.tables} tables",
