@@ -35,7 +35,7 @@ def require(engine: Engine, scratch: Path) -> None:
             library.load()  # of which XFS takes the checksum
         case Engine.BTRFS:
             pass  # all that it needs are Python packages, without which this module is not imported
-        case Engine.UML:
+        case Engine.UML | Engine.UML_READER:
             _boot(scratch)
         case Engine.GUESTFS:
             _load_guestfs()

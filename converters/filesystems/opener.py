@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
 from converters.filesystems.uml import Recovered, RecoveryError, copy_volume, recover
+from converters.filesystems.uml.assembly import KernelAssembly, Ranges
+from converters.filesystems.uml.device import DeviceDisk
+from converters.filesystems.uml.reader import UmlFilesystem
+from converters.filesystems.uml.session import FILESYSTEM_MODULES, Session
 from converters.filesystems.walked import WalkedFilesystem
 from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
@@ -40,7 +44,7 @@ class Opened:
 
     filesystem: Filesystem
     engine: str
-    """``ext2fs``, ``xfs``, ``btrfs``, ``guestfs``; after ``uml+`` what read a recovered one."""
+    """``ext2fs``, ``xfs``, ``btrfs``, ``uml-reader``, ``guestfs``; after ``uml+`` what read it recovered."""
     recovered: bool
     """Whether its journal was replayed."""
 
@@ -70,16 +74,30 @@ class VolumeOpener:
             self.appliance = Appliance(tuple(zip(self._sources, self.disks, strict=True)), scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
+        self._ranges = Ranges(self._sources, scratch, self._stack)
 
     def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
         """What ``volumes`` make up (``converters.volumes.assembly``)."""
-        assembled = assemble(self.disks, volumes)
+        assembled = assemble(self.disks, volumes, self._assemble_by_kernel)
         self.disks = assembled.disks
         self._notes += assembled.notes
         self.needs_appliance = bool(assembled.left)
+        for left in assembled.beyond:
+            self._step_down(StepDown(left.name, "in-process", str(Engine.UML), left.reason))
         self._volumes = (*volumes, *assembled.volumes)
         self._members = Members(self.disks, self._volumes)
         return assembled.volumes
+
+    def _assemble_by_kernel(self, disks: Sequence[Disk], members: Sequence[Volume]) -> Mapping[str, Disk]:
+        """What user-mode Linux makes of the members of arrays and volume groups; nothing where it cannot."""
+        if Engine.UML not in self._allowed:
+            return {}
+        try:
+            return KernelAssembly(self._ranges, self._scratch, self._stack)(disks, members)
+        except (FilesystemError, UnsupportedError, ProcessError) as error:
+            log.warning("user-mode Linux assembles none of the volumes that are left: %s", error)
+            self._notes.append(f"User-mode Linux assembles none of the volumes that are left: {error}.")
+            return {}
 
     def distinct(self, volumes: Sequence[Volume]) -> list[Volume]:
         """``volumes``, but of a btrfs on several devices only one."""
@@ -186,6 +204,8 @@ class VolumeOpener:
             case Engine.UML, Volume():
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
                 return Opened(self._read(self._recover(place), place), reader, recovered=True)
+            case Engine.UML_READER, Volume():
+                return Opened(self._by_kernel(place, options), str(engine), recovered=need.dirty)
             case _:
                 appliances = GuestfsFilesystem(self.appliance, self._device(place), options)
                 return Opened(appliances, "guestfs", recovered=need.dirty)
@@ -206,6 +226,16 @@ class VolumeOpener:
             raise RecoveryError("the journal still asks to be replayed")
         return WalkedFilesystem(filesystem)
 
+    def _by_kernel(self, volume: Volume, options: str) -> Filesystem:
+        """A file system that user-mode Linux reads, in the session that assembled it or in one of its own."""
+        type, disk = volume.content.type, self.disks[volume.disk]
+        if isinstance(disk, DeviceDisk) and not volume.start:
+            return WalkedFilesystem(UmlFilesystem(disk.session, disk.device.path, type, options))
+        part = self._ranges.of(self.disks, volume)
+        session = Session([part], self._scratch, modules=FILESYSTEM_MODULES.get(type, ()))
+        self._stack.callback(session.close)
+        return WalkedFilesystem(UmlFilesystem(session, "/dev/loop0", type, options))
+
     def _storage(self, volume: Volume) -> Storage:
         """The btrfs whose subvolumes are mounted from here, opened once."""
         if volume not in self._storages:
@@ -217,6 +247,10 @@ class VolumeOpener:
 
     def _recover(self, volume: Volume) -> Disk:
         """The volume's disk after the journal's replay."""
+        assembled = self.disks[volume.disk]
+        if isinstance(assembled, DeviceDisk) and not volume.start:
+            assembled.replay(volume.content.type)
+            return assembled
         cow = self._scratch / f"volume-{volume.disk}-{volume.start}.cow"
         try:
             recovered = self._replay(volume, cow)
@@ -249,9 +283,11 @@ class VolumeOpener:
 
     def _tell(self, place: Place, decision: Decision) -> None:
         for engine, reason in decision.passed:
-            step = StepDown(describe(place), engine, str(decision.engine), reason)
-            log.warning("%s: %s instead of %s: %s", step.volume, step.instead, step.engine, step.reason)
-            self.step_downs.append(step)
+            self._step_down(StepDown(describe(place), engine, str(decision.engine), reason))
+
+    def _step_down(self, step: StepDown) -> None:
+        log.warning("%s: %s instead of %s: %s", step.volume, step.instead, step.engine, step.reason)
+        self.step_downs.append(step)
 
     @staticmethod
     def _open_disk(stack: ExitStack, source: DiskSource) -> Disk:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from converters.disks.base import Disk
-from converters.disks.mapped import MappedDisk, Segment
-from converters.volumes.base import Volume
+from converters.disks.mapped import MappedDisk, Segment, Stripe
+from converters.errors import DiskError
+from converters.volumes.base import Left, Volume
+from converters.volumes.lvm import MEMBER as LVM_MEMBER
 from converters.volumes.lvm import logical_volumes
+from converters.volumes.md import MEMBER as MD_MEMBER
 from converters.volumes.md import find_arrays
 from converters.volumes.partitions import read_volumes
 from converters.volumes.probe import probe
@@ -20,28 +24,44 @@ _MOST_VOLUMES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What was made of a guest's volumes in process."""
+    """What was made of a guest's volumes."""
 
     disks: tuple[Disk, ...]
     """The guest's disks, then those that were assembled."""
     volumes: tuple[Volume, ...]
     """What was assembled, each on one of ``disks``."""
-    left: tuple[str, ...]
-    """What another engine may make something of, each with the reason."""
+    left: tuple[Left, ...]
+    """What nobody assembled."""
+    beyond: tuple[Left, ...]
+    """What was assembled beyond this process, with the reason against doing it here."""
     notes: tuple[str, ...]
     """What a person should know, each a sentence."""
 
 
-def assemble(disks: Sequence[Disk], volumes: Sequence[Volume]) -> Assembly:
+class Beyond(Protocol):
+    """Assembles what cannot be assembled here."""
+
+    def __call__(self, disks: Sequence[Disk], members: Sequence[Volume]) -> Mapping[str, Disk]:
+        """Volumes by the paths of their devices, or by ``md:`` and an array's UUID; empty when that fails."""
+
+
+def assemble(disks: Sequence[Disk], volumes: Sequence[Volume], beyond: Beyond | None = None) -> Assembly:
     """Assemble what the members among ``volumes`` make up, then what that makes up, and so on.
+
+    Args:
+        beyond: is asked, once, for what cannot be assembled here.
 
     Raises:
         DiskError: a disk cannot be read.
     """
     builder = _Builder(disks, volumes)
     for _ in range(_MOST_ROUNDS):
-        if not builder.round():
+        if builder.round():
+            continue
+        if beyond is None or not builder.left:
             break
+        builder.ask(beyond)
+        beyond = None
     return builder.result()
 
 
@@ -51,8 +71,10 @@ class _Builder:
         self._given = tuple(volumes)
         self._found: list[Volume] = []
         self._known: set[tuple[str, tuple[Segment, ...]]] = set()
-        self._left: tuple[str, ...] = ()
+        self._names: Mapping[str, str] = {}
+        self._beyond: list[Left] = []
         self._notes: Mapping[str, None] = {}
+        self.left: tuple[Left, ...] = ()
 
     def round(self) -> bool:
         """Assemble from what there is; whether that gave anything new."""
@@ -65,13 +87,38 @@ class _Builder:
         for volume in logical.volumes:
             self._add(volume.name, volume.segments, with_partitions=False)
         # What an earlier round lacked, this one may have: only what is said last counts.
-        self._left = (*arrays.left, *(f"LVM: {reason}" for reason in logical.left))
+        self._names = {f"md:{uuid.replace('-', '')}": name for uuid, name in arrays.names.items()}
+        found = {volume.name for volume in self._found}
+        self.left = tuple(left for left in (*arrays.left, *logical.left) if left.name not in found)
         notes = (*arrays.notes, *(f"LVM: {note}" for note in logical.notes))
         self._notes = dict.fromkeys(f"{note}." for note in notes)
         return before < len(self._found) < _MOST_VOLUMES
 
+    def ask(self, beyond: Beyond) -> None:
+        """Have the rest assembled elsewhere, from the members that nothing here was made of."""
+        members = [
+            volume
+            for volume in (*self._given, *self._found)
+            if volume.content.type in (MD_MEMBER, LVM_MEMBER) and not volume.name.startswith("/dev/md")
+        ]
+        found = {volume.name for volume in self._found}
+        reasons = {left.name: left for left in self.left}
+        for key, disk in beyond(self._disks, members).items():
+            name = self._names.get(key, key)
+            if name in found or len(self._found) >= _MOST_VOLUMES:
+                continue
+            self._disks.append(disk)
+            try:
+                self._add_on(len(self._disks) - 1, 0, disk.size, name, with_partitions=key.startswith("md:"))
+            except DiskError:
+                continue  # it was started, and cannot be read: it stays among what is left
+            self._beyond.append(reasons.get(name, Left(name, "what it lies on is not assembled in process")))
+
     def result(self) -> Assembly:
-        return Assembly(tuple(self._disks), tuple(self._found), self._left, tuple(self._notes))
+        """What there is now."""
+        return Assembly(
+            tuple(self._disks), tuple(self._found), self.left, tuple(self._beyond), tuple(self._notes)
+        )
 
     def _add(self, name: str, segments: tuple[Segment, ...], *, with_partitions: bool) -> None:
         if (name, segments) in self._known:
@@ -80,18 +127,19 @@ class _Builder:
         size = sum(segment.size for segment in segments)
         match segments:
             case (Segment(stripes=(stripe,)),):
-                disk, start = stripe.disk, stripe.offset
+                self._add_on(stripe.disk, stripe.offset, size, name, with_partitions=with_partitions)
             case _:
-                disk, start = self._append(segments), 0
-        content = probe(self._disks[disk], start, size)
-        whole = Volume(disk, start, size, 0, content, name=name)
-        self._found.append(whole)
-        if with_partitions and not content.type:
-            self._found += self._partitions(name, segments)
+                self._add_on(self._append(segments), 0, size, name, with_partitions=with_partitions)
 
-    def _partitions(self, name: str, segments: tuple[Segment, ...]) -> list[Volume]:
+    def _add_on(self, disk: int, start: int, size: int, name: str, *, with_partitions: bool) -> None:
+        content = probe(self._disks[disk], start, size)
+        self._found.append(Volume(disk, start, size, 0, content, name=name))
+        if with_partitions and not content.type:
+            self._found += self._partitions(name, Segment(size, (Stripe(disk, start),), size))
+
+    def _partitions(self, name: str, whole: Segment) -> list[Volume]:
         """The partitions of an array, which can have a table as a disk has."""
-        index = self._append(segments)
+        index = self._append((whole,))
         table = read_volumes(self._disks[index], index)
         separator = "p" if name[-1].isdigit() else ""
         return [

@@ -17,6 +17,18 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A volume that is not assembled in process; another engine may make something of it."""
+
+    name: str
+    """Path of its device; empty where it is not known."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}" if self.name else self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Volume:
     """A range of bytes of one disk of a guest: the whole disk, a partition, or a logical volume."""
 

@@ -70,7 +70,7 @@ END
     /sbin/lvm vgchange -ay --sysinit 2>&1
     /sbin/lvm vgmknodes 2>&1
     for device in $(/sbin/lvm lvs --noheadings -o lv_path -S 'lv_active=active' 2>/dev/null); do
-        [ -e "$device" ] && echo "$device=$device" >> /assembled
+        [ -e "$device" ] && echo "$(/bin/busybox readlink -f "$device")=$device" >> /assembled
     done
 fi
 [ -s /assembled ]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +25,7 @@ from converters.filesystems.uml import agent, machine, programs
 from converters.filesystems.uml.errors import RecoveryError
 from converters.filesystems.uml.machine import Machine
 from converters.filesystems.uml.scripts import ASSEMBLE, INIT, REPLAY
-from converters.process import ProcessError, Running, run
+from converters.process import Running, run
 
 LVM, MDADM = Path("/sbin/lvm"), Path("/sbin/mdadm")
 _MAPPER = ("dm-thin-pool", "dm-cache", "dm-cache-smq", "dm-snapshot", "dm-mirror", "dm-raid", "dm-writecache")
@@ -109,10 +110,11 @@ class Session:
             self._console = stack.enter_context(open(self._workspace / "console", "x+b"))
             requests, self._requests = _pipe(stack)
             self._answers, answers = _pipe(stack)
-            booting = Machine(self._workspace, disks, initrd, memory, ("lsm=none",), (requests, answers))
+            line = (requests.fileno(), answers.fileno())
+            booting = Machine(self._workspace, disks, initrd, memory, ("lsm=none",), line)
             self._child: Running = stack.enter_context(machine.booted(booting, self._console))
-            for descriptor in (requests, answers):
-                os.close(descriptor)
+            requests.close()
+            answers.close()
             self._receive(limits.start_seconds)  # the greeting
             self._stack = stack.pop_all()
 
@@ -176,7 +178,7 @@ class Session:
         encoded = [os.fsencode(field) for field in fields]
         body = letter + b"".join(agent.LENGTH.pack(len(field)) + field for field in encoded)
         try:
-            os.write(self._requests, agent.LENGTH.pack(len(body)) + body)
+            self._requests.write(agent.LENGTH.pack(len(body)) + body)
         except OSError as error:
             raise self._broken(f"it takes no request: {error.strerror}") from error
         more = True
@@ -204,7 +206,7 @@ class Session:
         while length:
             ready, _, _ = select.select([self._answers], [], [], 1.0)
             if ready:
-                part = os.read(self._answers, min(length, _MIB))
+                part = self._answers.read(min(length, _MIB))
                 if not part:
                     raise self._broken("it ended")
                 parts.append(part)
@@ -248,18 +250,10 @@ def _unpack(layout: struct.Struct, data: bytes, place: int) -> tuple[int, int]:
     return size, length
 
 
-def _pipe(stack: ExitStack) -> tuple[int, int]:
+def _pipe(stack: ExitStack) -> tuple[FileIO, FileIO]:
+    """Both ends of a pipe: to read from, to write to."""
     reading, writing = os.pipe()
-    for descriptor in (reading, writing):
-        stack.callback(_close, descriptor)
-    return reading, writing
-
-
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:
-        return
+    return stack.enter_context(FileIO(reading, "r")), stack.enter_context(FileIO(writing, "w"))
 
 
 def _initrd(ranges: Sequence[Range], disks: Sequence[Path], assembles: bool, modules: Sequence[str]) -> bytes:
@@ -285,7 +279,5 @@ def _initrd(ranges: Sequence[Range], disks: Sequence[Path], assembles: bool, mod
             members.append(Member("e2fsck", executable, E2FSCK.read_bytes()))
     except OSError as error:
         raise FilesystemError(f"user-mode Linux has no RAM disk: {error}", _HINT) from error
-    except ProcessError as error:
-        raise FilesystemError(f"user-mode Linux does not run: {error.message}", _HINT) from error
     folders = [Member(name, stat.S_IFDIR | 0o755) for name in ("dev", "mnt", "proc", "run", "sys", "tmp")]
     return archive(folders + programs.with_folders(members))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from converters.disks.base import Disk
 from converters.disks.mapped import Segment
 from converters.errors import DiskError
-from converters.volumes.base import Volume
+from converters.volumes.base import Left, Volume
 from converters.volumes.lvm import label, text
 from converters.volumes.lvm.label import PhysicalVolume
 from converters.volumes.lvm.mapping import MissingError, OtherEngineError, Starts, VolumeMap
@@ -49,8 +49,7 @@ class Assembled:
 
     volumes: tuple[LogicalVolume, ...]
     """Those that can be read as they lie."""
-    left: tuple[str, ...]
-    """What another engine may make something of, each with the reason."""
+    left: tuple[Left, ...]
     notes: tuple[str, ...]
     """What is wrong with groups, each a sentence without its full stop."""
 
@@ -64,7 +63,7 @@ def logical_volumes(disks: Sequence[Disk], volumes: Iterable[Volume]) -> Assembl
     """The logical volumes on a guest's volumes. What is damaged is noted and left to another engine."""
     found: list[LogicalVolume] = []
     members: list[PhysicalVolume] = []
-    left: list[str] = []
+    left: list[Left] = []
     notes: list[str] = []
     for volume in volumes:
         if volume.content.type == MEMBER:
@@ -76,17 +75,17 @@ def logical_volumes(disks: Sequence[Disk], volumes: Iterable[Volume]) -> Assembl
             else:
                 notes += [f"{where}: {damage}" for damage in member.damages]
                 members.append(member)
-    left += notes
+    left += [Left("", note) for note in notes]
     groups = _newest(members)
     if members and not groups:
-        left.append("no physical volume has metadata that can be understood")
+        left.append(Left("", "no physical volume has metadata that can be understood"))
     notes += _ambiguous(groups)
     for metadata in groups:
         try:
             found += _group(disks, metadata, members, left, notes)
         except DiskError as error:
             notes.append(error.message)
-            left.append(error.message)
+            left.append(Left("", error.message))
     return Assembled(tuple(found), tuple(left), tuple(notes))
 
 
@@ -117,7 +116,7 @@ def _group(
     disks: Sequence[Disk],
     group: Section,
     members: Sequence[PhysicalVolume],
-    left: list[str],
+    left: list[Left],
     notes: list[str],
 ) -> list[LogicalVolume]:
     """The group's volumes that are read as they lie; the others are added to ``left``."""
@@ -138,6 +137,8 @@ def _group(
     for key, content in volumes.items():
         if "VISIBLE" not in text.array(content, "status") or _type(content) in _POOLS:
             continue
+        if "ACTIVATION_SKIP" in text.array(content, "flags"):
+            continue  # snapshots of thin volumes have it: no boot activates them
         segment = content.get("segment1")
         if isinstance(segment, dict) and "cow_store" in segment:  # the metadata call snapshots by numbers
             key = str(segment["cow_store"])
@@ -149,7 +150,7 @@ def _group(
         except MissingError as error:
             notes.append(f"{device} is not whole: {error}")
         except OtherEngineError as error:
-            left.append(f"{device}: {error}")
+            left.append(Left(device, str(error)))
     return found
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from converters.disks.base import Disk
 from converters.disks.mapped import Segment, Stripe
 from converters.errors import DiskError, UnsupportedError
-from converters.volumes.base import Volume
+from converters.volumes.base import Left, Volume
 from converters.volumes.md import superblock
 from converters.volumes.md.superblock import NO_ROLE, Superblock
 
@@ -41,8 +41,9 @@ class Arrays:
     """What became of the members."""
 
     arrays: tuple[MdArray, ...]
-    left: tuple[str, ...]
-    """Arrays that another engine may assemble, each with the reason."""
+    left: tuple[Left, ...]
+    names: Mapping[str, str]
+    """Of all arrays, read or left, by their UUIDs."""
     notes: tuple[str, ...]
     """What a person should know, each a sentence without its full stop."""
 
@@ -56,7 +57,7 @@ class _Member:
 def find_arrays(disks: Sequence[Disk], volumes: Iterable[Volume]) -> Arrays:
     """The arrays on a guest's volumes. What is damaged is noted and left to another engine."""
     sets: defaultdict[str, list[_Member]] = defaultdict(list)
-    left: list[str] = []
+    left: list[Left] = []
     notes: list[str] = []
     for volume in volumes:
         if volume.content.type == MEMBER:
@@ -64,17 +65,18 @@ def find_arrays(disks: Sequence[Disk], volumes: Iterable[Volume]) -> Arrays:
                 block = superblock.read(disks[volume.disk], volume)
                 sets[block.uuid].append(_Member(volume, block))
             except DiskError as error:
-                left.append(f"disk {volume.disk} partition {volume.number}: {error.message}")
+                left.append(Left("", f"disk {volume.disk} partition {volume.number}: {error.message}"))
     arrays = []
     for uuid, members in sets.items():
         name = _name(members[0].block)
         try:
             segments = tuple(_segments(members, notes))
         except UnsupportedError as error:
-            left.append(f"{name}: {error.message}")
+            left.append(Left(name, error.message))
         else:
             arrays.append(MdArray(name, uuid, segments))
-    return Arrays(tuple(arrays), tuple(left), tuple(notes))
+    names = {uuid: _name(members[0].block) for uuid, members in sets.items()}
+    return Arrays(tuple(arrays), tuple(left), names, tuple(notes))
 
 
 def _name(block: Superblock) -> str:

@@ -29,22 +29,40 @@ def test_dirty_file_system_is_recovered_first(type: str) -> None:
     assert _chosen(Need(type, dirty=True)) == (Engine.UML, [])
 
 
+@pytest.mark.parametrize("type", ["jfs", "reiserfs", "f2fs", "nilfs2"])
+def test_what_only_a_kernel_reads_is_read_by_user_mode_linux(type: str) -> None:
+    reason = f"ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not {type}"
+    assert _chosen(Need(type)) == (Engine.UML_READER, [reason])
+
+
 @pytest.mark.parametrize(
-    ("need", "reason"),
+    ("need", "reasons"),
     [
-        (Need("jfs"), "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs"),
-        (Need(""), "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not unknown content"),
-        (Need("ext4", on_disk=False), "ext2fs: only libguestfs sees it"),
+        (
+            Need(""),
+            [
+                "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not unknown content",
+                "uml-reader: it does not read unknown content",
+            ],
+        ),
+        (
+            Need("ext4", on_disk=False),
+            ["ext2fs: only libguestfs sees it", "uml-reader: only libguestfs sees it"],
+        ),
     ],
 )
-def test_everything_else_goes_to_libguestfs(need: Need, reason: str) -> None:
-    assert _chosen(need) == (Engine.GUESTFS, [reason])
+def test_everything_else_goes_to_libguestfs(need: Need, reasons: list[str]) -> None:
+    assert _chosen(need) == (Engine.GUESTFS, reasons)
 
 
 def test_failure_steps_down_with_its_reason() -> None:
     assert _chosen(Need("ext4"), ext2fs="inode 12 is damaged") == (
-        Engine.GUESTFS,
+        Engine.UML_READER,
         ["ext2fs: inode 12 is damaged"],
+    )
+    assert _chosen(Need("ext4"), **{"ext2fs": "inode 12 is damaged", "uml-reader": "not mounted"}) == (
+        Engine.GUESTFS,
+        ["ext2fs: inode 12 is damaged", "uml-reader: not mounted"],
     )
     assert _chosen(Need("ext4", dirty=True), uml="not installed") == (Engine.GUESTFS, ["uml: not installed"])
 
@@ -62,7 +80,10 @@ def test_engine_switched_off_is_passed_over() -> None:
         Engine.GUESTFS,
         ["uml: the reader for what it recovers, xfs, is switched off"],
     )
-    assert _chosen(Need("ext4"), (Engine.GUESTFS,)) == (Engine.GUESTFS, ["ext2fs: it is switched off"])
+    assert _chosen(Need("ext4"), (Engine.GUESTFS,)) == (
+        Engine.GUESTFS,
+        ["ext2fs: it is switched off", "uml-reader: it is switched off"],
+    )
 
 
 def test_dirty_file_system_is_never_read_as_it_lies() -> None:
@@ -73,7 +94,12 @@ def test_dirty_file_system_is_never_read_as_it_lies() -> None:
 
 
 def test_nothing_left() -> None:
-    assert _chosen(Need("jfs"), guestfs="does not mount") == (
+    failed = {"uml-reader": "it is not mounted", "guestfs": "does not mount"}
+    assert _chosen(Need("jfs"), **failed) == (
         None,
-        ["ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs", "guestfs: does not mount"],
+        [
+            "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs",
+            "uml-reader: it is not mounted",
+            "guestfs: does not mount",
+        ],
     )

@@ -159,6 +159,7 @@ def test_each_step_down_is_told_and_logged(guest: Guest) -> None:
         StepDown("disk 1 partition 1", "uml", "guestfs", missing),
         StepDown("disk 1 partition 2", "uml", "guestfs", missing),
         StepDown("disk 1 partition 3", "btrfs", "guestfs", other),
+        StepDown("disk 1 partition 3", "uml-reader", "guestfs", missing),
     }
     assert f"disk 1 partition 3: guestfs instead of btrfs: {other}" in guest.log
 

@@ -271,9 +271,9 @@ def test_volume_that_cannot_be_read(tmp_path: Path, option: str, fails: bool) ->
     make_disk(path, [Part(16, "ext4", root_files(fstab, data=None)), Part(320, "xfs", {})])
     if fails:
         with pytest.raises(UnsupportedError, match=r"partition 2 \(xfs\) cannot be read"):
-            open_guest([RawFile(str(path))], tmp_path, IN_PROCESS)
+            open_guest([RawFile(str(path))], tmp_path, Reading(("ext2fs",)))
         return
-    with open_guest([RawFile(str(path))], tmp_path, IN_PROCESS) as tree:
+    with open_guest([RawFile(str(path))], tmp_path, Reading(("ext2fs",))) as tree:
         assert [entry.path for entry in tree.walk(b"data")] == [b"data"]
         (note,) = tree.notes
         assert note.startswith(

@@ -41,6 +41,11 @@ def _empty(path: Path, size: int) -> Path:
     return path
 
 
+def _mark(offset: int) -> int:
+    """A byte of a disk of 64 MiB that processes are found by: others may test at the same time."""
+    return offset + os.getpid() % 60_000 * 1024
+
+
 def _processes(word: str) -> list[int]:
     """Processes that have ``word`` among their arguments."""
     found = []
@@ -196,7 +201,7 @@ def test_disk_too_large_for_the_memory(tmp_path: Path) -> None:
 def test_limits_end_it_and_leave_nothing(tmp_path: Path, limits: RecoveryLimits, said: str) -> None:
     image = tmp_path / "disk"
     subprocess.run(["mkfs.ext4", "-q", image, "64M"], check=True)
-    start = 123 * 512  # no file system there; also a mark to find the processes by
+    start = _mark(512)  # no file system there
     with pytest.raises(RecoveryError, match=said):
         recover(image, start, "ext4", tmp_path / "cow", limits)
     assert [path.name for path in tmp_path.iterdir()] == ["disk"]
@@ -207,7 +212,7 @@ def test_death_of_the_caller_ends_every_process(tmp_path: Path) -> None:
     """The first process of user-mode Linux is not the only one: none may outlive a killed worker."""
     image = tmp_path / "disk"
     subprocess.run(["mkfs.ext4", "-q", image, "64M"], check=True)
-    start = 321 * 512
+    start = _mark(1024)
     code = (
         "import sys; from pathlib import Path; from converters.filesystems.uml import recover;"
         "folder = Path(sys.argv[1]); recover(folder / 'disk', int(sys.argv[2]), 'ext4', folder / 'cow')"
