@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from converters.disks.base import FilePart
-from converters.disks.raw import Extent, ExtentDisk, FileDisk, RawDisk
+from converters.disks.raw import Extent, ExtentDisk, FileDisk, RawDisk, allow_files
 from converters.errors import DiskError
 
 _MOST_PARTS = 100_000
@@ -21,6 +21,8 @@ def open_parts(parts: Iterable[FilePart]) -> FileDisk:
     Raises:
         DiskError: one is absent, empty, or shorter than it should be.
     """
+    parts = tuple(parts)
+    allow_files(len(parts))
     extents: list[Extent] = []
     opened: dict[str, RawDisk] = {}
     with ExitStack() as stack:

@@ -16,7 +16,7 @@ _HEADER = struct.Struct(">4sIQIIQI")
 """Magic, version, offset and length of the backing file's name, bits of a cluster, size, encryption."""
 _FEATURES = struct.Struct(">72xQQQII")
 _VERSION_2_HEADER = 72
-_EXTERNAL_DATA = 1 << 2
+_CORRUPT, _EXTERNAL_DATA = 1 << 1, 1 << 2
 _END, _BACKING_FORMAT, _DATA_FILE = 0, 0xE2792ACA, 0x44415441
 _BACKING_FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx")
 _LONGEST_NAME = 1023
@@ -62,6 +62,11 @@ def read_header(image: Image) -> Qcow2Header:
     incompatible, extensions = 0, _VERSION_2_HEADER
     if version >= 3:
         incompatible, *_, extensions = _FEATURES.unpack_from(head)
+    if incompatible & _CORRUPT:
+        raise DiskError(
+            f"{image.path}: QEMU found this image damaged and marked it",
+            "`qemu-img check -r all` repairs a copy",
+        )
     fields = _extensions(head, extensions)
     data = fields.get(_DATA_FILE, b"") if incompatible & _EXTERNAL_DATA else b""
     if incompatible & _EXTERNAL_DATA and not data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,6 +15,10 @@ from converters.errors import DiskError
 
 _LAST_OFFSET = (1 << 63) - 1
 """Of a file; a hostile header can name a larger one, which pread(2) cannot take."""
+
+
+_OTHER_FILES = 512
+"""That a process has open beside those of one disk."""
 
 
 def open_file(path: str | bytes, *, follow_links: bool = True) -> int:
@@ -43,6 +48,15 @@ def open_file(path: str | bytes, *, follow_links: bool = True) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def allow_files(count: int) -> None:
+    """Let this process and its children open ``count`` files more, as far as the hard limit goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def read_fully(descriptor: int, length: int, offset: int) -> bytes:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from converters.disks.raw import Extent, ExtentDisk, FileDisk, RawDisk
+from converters.disks.raw import Extent, ExtentDisk, FileDisk, RawDisk, allow_files
 from converters.disks.references import Image, child_path, open_reference
 from converters.disks.vmdk import (
     COWD_MAGIC,
@@ -102,6 +102,7 @@ def _check_extents(image: Image, text: Descriptor) -> None:
             f"{image.path}: a VMDK descriptor with {len(text.extents)} extents of {text.capacity} bytes",
             "copy or export the disk again",
         )
+    allow_files(len(text.extents))
     for line in text.extents:
         if line.type not in FLAT_TYPES | SPARSE_TYPES or not line.sectors:
             raise DiskError(f"{image.path}: an extent of {line.sectors} sectors of type {line.type}")

@@ -360,6 +360,18 @@ def test_known_vmdks(cases: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "sha1"),
+    [
+        ("monolithicSparse", "dd2fade471d68658b2ebbff7474f5d0a99da8989"),
+        ("streamOptimized", "dd2fade471d68658b2ebbff7474f5d0a99da8989"),
+        ("vmfs_thick", "17eaf058191c5f2639d8f983ca7633e4f47087d1"),
+    ],
+)
+def test_known_containers_of_one_disk(cases: Path, name: str, sha1: str) -> None:
+    assert hashlib.sha1(opened(cases / f"VMDK-01/data/{name}.vmdk")).hexdigest() == sha1
+
+
 def test_a_known_delta_without_its_extent(cases: Path) -> None:
     with pytest.raises(DiskError, match=r"vmfs_thick-000001-delta\.vmdk"):
         open_disk(detect(str(cases / "VMDK-01/data/vmfs_thick-000001.vmdk")))

@@ -60,6 +60,16 @@ def test_an_encrypted_image_says_so(tmp_path: Path) -> None:
         open_disk(detect(str(path)))
 
 
+def test_an_image_that_qemu_marked_as_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"], check=True)
+    image = bytearray(path.read_bytes())
+    image[79] |= 2
+    path.write_bytes(image)
+    with pytest.raises(DiskError, match="marked it"):
+        open_disk(detect(str(path)))
+
+
 def test_a_chain_and_its_loop(raw_image: Path, tmp_path: Path) -> None:
     convert(raw_image, tmp_path / "base")
     for name, below in (("middle", "base"), ("leaf", "middle")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import struct
 import zlib
 from contextlib import closing
@@ -225,6 +226,40 @@ def test_grains_in_any_order_and_twice(tmp_path: Path) -> None:
     path = tmp_path / "disk.vmdk"
     path.write_bytes(writer.end())
     assert opened(path) == new[0] + bytes(GRAIN * SECTOR) + new[2] + new[3]
+
+
+def test_the_capacity_is_the_disks_not_the_files(tmp_path: Path) -> None:
+    capacity = 16097738752
+    writer = StreamWriter(capacity // SECTOR)
+    last = capacity // SECTOR // GRAIN - 1
+    tables: dict[int, dict[int, int]] = {}
+    for number in (last, 7, 130_000, 0):
+        tables.setdefault(number // 512, {})[number] = writer.grain(number, b"%08d" % number * 8192)
+    for table in sorted(tables, reverse=True):
+        writer.table(table, tables[table])
+    path = tmp_path / "disk.vmdk"
+    path.write_bytes(writer.end())
+    with closing(open_disk(detect(str(path)))) as disk:
+        assert disk.size == capacity
+        for number in (0, 7, 130_000, last):
+            assert disk.pread(100_000, number * 65536)[:65536] == b"%08d" % number * 8192
+        assert disk.pread(65536, 65536) == bytes(65536)
+
+
+def test_very_many_extents(tmp_path: Path) -> None:
+    """More files than a process may have open by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        lines = []
+        for number in range(600):
+            (tmp_path / f"f{number:03d}").write_bytes(b"%03d " % number * 128)
+            lines.append(f'RW 1 FLAT "f{number:03d}" 0')
+        path = tmp_path / "disk.vmdk"
+        path.write_text(descriptor("\n".join(lines)))
+        assert opened(path) == b"".join(b"%03d " % number * 128 for number in range(600))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_compressed_grains_without_markers(tmp_path: Path) -> None:
