@@ -12,6 +12,7 @@ from converters.guest.identity import SERVICE_PATH
 from converters.guest.ports import service_ports
 from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.roles import platform_reason
+from converters.init.specification import Command, Execution, Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Plain:
     """Command line; empty when the file holds a script, or none."""
     kind: str
     """What it is called by: ``a job of upstart``."""
+    before: str = ""
+    """A shell script that runs first."""
     forks: bool = False
     """Whether the command goes to the background."""
     user: str = ""
@@ -62,7 +65,25 @@ def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: s
         environment=tuple((printable(name), printable(value)) for name, value in environment.items()),
         stop_signal=found.stop_signal or plain.stop_signal or "SIGTERM",
         ports=service_ports(files, found.words, environment),
-        notes=(*notes, *found.notes),
+        notes=(*notes, *(() if plain.words else found.notes)),
+        specification=None if reason or not plain.words else _specification(plain, found),
+    )
+
+
+def _specification(plain: Plain, found: Foreground) -> Specification:
+    """The command in front where it stays there; else the init follows what it leaves behind."""
+    forks = plain.forks and not found.words
+    return Specification(
+        printable(plain.name),
+        "forking" if forks else "simple",
+        start=(Command(tuple(map(printable, plain.words if forks else found.words))),),
+        start_pre=(Command(shell_words(printable(plain.before))),) if plain.before else (),
+        kill_signal=found.stop_signal or plain.stop_signal or "SIGTERM",
+        execution=Execution(
+            user=found.user or printable(plain.user),
+            group=printable(plain.group),
+            working_directory=printable(plain.working_directory),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from converters.guest.identity import SERVICE_PATH
 from converters.guest.ports import service_ports
 from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.roles import platform_reason
+from converters.init.specification import Command, Execution, Specification
 
 _RUNLEVEL_FOLDERS = ("/etc/rc{}.d", "/etc/rc.d/rc{}.d", "/etc/init.d/rc{}.d")
 _START_LINK = re.compile(r"S\d\d(.+)")
@@ -20,6 +21,8 @@ _DEBIAN_RUNLEVEL = "2"
 _SCRIPT_NOTE = (
     "Its SysV script does not name its daemon: the command that stays in the foreground is not known."
 )
+_SCRIPT_SECONDS = 300
+"""What systemd gives a SysV script to start and to stop."""
 _VARIABLE = re.compile(r"^(DAEMON\w*|NAME)=(\"[^\"\n]*\"|'[^'\n]*'|[^\s;#]*)", re.MULTILINE)
 _REFERENCE = re.compile(r"\$\{?(\w+)\}?")
 
@@ -59,7 +62,29 @@ def script_service(files: GuestFiles, name: str, path: str) -> Service:
         environment=(("PATH", SERVICE_PATH),),
         stop_signal=found.stop_signal or "SIGTERM",
         ports=service_ports(files, found.words, {}),
-        notes=found.notes,
+        notes=found.notes if reason else (),
+        specification=None if reason else _specification(name, path, found),
+    )
+
+
+def _specification(name: str, path: str, found: Foreground) -> Specification:
+    """The daemon in front where that is known; else its script: the init follows what it leaves behind."""
+    if found.words:
+        command = Command(tuple(map(printable, found.words)))
+        return Specification(
+            printable(name),
+            start=(command,),
+            kill_signal=found.stop_signal or "SIGTERM",
+            execution=Execution(user=printable(found.user)),
+        )
+    script = printable(path)
+    return Specification(
+        printable(name),
+        "forking",
+        start=(Command((script, "start")),),
+        stop=(Command((script, "stop")),),
+        start_seconds=_SCRIPT_SECONDS,
+        stop_seconds=_SCRIPT_SECONDS,
     )
 
 

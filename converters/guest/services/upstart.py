@@ -52,22 +52,18 @@ def find_upstart_services(files: GuestFiles, accounts: Accounts) -> tuple[Servic
 
 
 def _plain(name: str, path: str, job: _Job, command: tuple[str, ...]) -> Plain:
-    before = job.scripts.get("pre-start", "").strip()
-    notes = (f"Before it starts, the guest runs `{'; '.join(before.splitlines())}`.",) if before else ()
-    if "$(" in job.start_on or "INSTANCE" in job.environment:
-        notes = (*notes, "It has instances, which a running machine names.")
     return Plain(
         name=name,
         path=path,
         words=command,
         kind="a job of upstart",
+        before=job.scripts.get("pre-start", "").strip(),
         forks=job.words.get("expect", "") in ("fork", "daemon"),
         user=job.words.get("setuid", ""),
         group=job.words.get("setgid", ""),
         working_directory=job.words.get("chdir", ""),
         environment=job.environment,
         stop_signal=job.kill_signal,
-        notes=notes,
     )
 
 

@@ -110,6 +110,10 @@ func (s *supervisor) startMain(bounds bounds) *result {
 		given.input = 0
 	}
 	given.sockets = s.sockets
+	// Without Accept= the one listening socket is the input itself, as inetd's "wait" has it.
+	if s.spec.Execution.StandardInput == "socket" && len(s.sockets) == 1 {
+		given.input, given.output, given.sockets = s.sockets[0].fd, s.sockets[0].fd, nil
+	}
 	pid, ended, err := s.spawn(s.spec.Start[0], extra, given)
 	if err != nil {
 		say("cannot start %s: %v", s.spec.Start[0].Words[0], err)

@@ -189,6 +189,17 @@ def test_each_connection_starts_the_command_as_inetd_did(init: Path, tmp_path: P
     assert answers == ["hello world\n", "hello world\n"]
 
 
+def test_a_listening_socket_is_the_input_of_a_service_that_waits(init: Path, tmp_path: Path) -> None:
+    script = "import socket, sys; s = socket.socket(fileno=0); print(s.getsockname(), file=sys.stderr)"
+    spec = specification(
+        tmp_path,
+        start=[command("/usr/bin/python3", "-c", script)],
+        sockets=[{"kind": "datagram", "address": "/run/wait.sock"}],
+        execution={"standard_input": "socket"},
+    )
+    assert finished(init, spec) == (0, "/run/wait.sock\n")
+
+
 def test_a_job_ends_with_its_last_command(init: Path, tmp_path: Path) -> None:
     job = [shell("echo one"), shell("echo two; exit 3"), shell("echo three")]
     code, output = finished(init, specification(tmp_path, type="oneshot", start=job))

@@ -44,13 +44,17 @@ def test_an_upstart_job(plant: Plant) -> None:
     assert (service.user, service.group, service.working_directory) == ("app", "app", "/opt/app")
     assert dict(service.environment)["COLOUR"] == "dark red"
     assert (service.stop_signal, [port.number for port in service.ports]) == ("SIGINT", [8080])
-    assert service.notes == ("Before it starts, the guest runs `mkdir -p /run/app`.",)
+    assert service.specification is not None
+    assert service.specification.start_pre[0].words == ("/bin/sh", "-c", "mkdir -p /run/app")
+    assert service.specification.execution.user == "app"
 
 
 def test_an_upstart_job_that_forks(plant: Plant) -> None:
     service = _services(plant, "upstart", {"/etc/init/app.conf": UPSTART})["app"]
     assert service.command == ()
-    assert "goes to the background" in service.notes[-1]
+    assert service.specification is not None
+    assert service.specification.type == "forking"
+    assert service.specification.start[0].words == ("/opt/app/bin/app", "--port", "8080")
 
 
 @pytest.mark.parametrize(
@@ -229,6 +233,14 @@ def test_inetd(plant: Plant) -> None:
         "nowhere": [],
     }
     assert services["8079"].user == services["8079"].group == "app"
+    sockets = {name: one.specification.sockets for name, one in services.items() if one.specification}
+    assert [
+        (one.kind, one.address, one.accept) for one in (*sockets["ftp"], *sockets["8079"], *sockets["tftp"])
+    ] == [
+        ("stream", "21", True),
+        ("stream", "127.0.0.1:8079", True),
+        ("datagram", "69", False),
+    ]
 
 
 def test_xinetd(plant: Plant) -> None:

@@ -30,7 +30,9 @@ def test_the_default_runlevel_counts(plant: Plant) -> None:
         ("httpd", Role.APPLICATION),
     ]
     assert services[1].command == ()
-    assert services[1].notes
+    assert services[1].specification is not None
+    assert services[1].specification.type == "forking"
+    assert [one.words for one in services[1].specification.start] == [("/etc/rc.d/init.d/httpd", "start")]
 
 
 @pytest.mark.parametrize(
