@@ -12,7 +12,7 @@ from tests.matrix.variants import VARIANTS, State
 
 _FORMATS = tuple(FORMATS)
 _LAYOUTS = tuple(Layout(table, is_logical) for table in Table for is_logical in (False, True))
-_ALWAYS = ("ext2", "ext3", "ext4", "xfs", "xfs-v4")
+_ALWAYS = ("ext2", "ext3", "ext4", "xfs", "xfs-v4", "btrfs")
 
 
 class Row(NamedTuple):
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 def few() -> list[Row]:
-    """Each of five file systems in each state, so that every two values of the other axes meet as well.
+    """Each of six file systems in each state, so that every two values of the other axes meet as well.
 
     Tables go round by threes and LVM by twos, which have no common divisor.
     """

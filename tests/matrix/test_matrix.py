@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converters.disks import detect
-from converters.filesystems.engines import IN_PROCESS, Engine
+from converters.filesystems.engines import Engine
 from converters.filesystems.mounts import open_guest
 from converters.request import Reading
 from tests.kernel import needs_root, reader_hashes
@@ -19,6 +19,8 @@ from tests.matrix.variants import VARIANTS, State
 
 pytestmark = [pytest.mark.root, needs_root]
 
+ENGINES = tuple(str(engine) for engine in Engine if engine is not Engine.GUESTFS)
+"""All but the last: nothing may fall back to it unseen."""
 _OLD = {"xfs-v4": "plain", "xfs-v4-512": "small"}
 """Names of the images of XFS's version 4."""
 
@@ -51,21 +53,15 @@ def test_equals_the_kernel(made: Made, row: Row, tmp_path: Path) -> None:
     scratch.mkdir()
     image = containers.convert(disk, row.format, folder)
     disk.unlink()
-    with open_guest([detect(str(image))], scratch, Reading(engines(row))) as tree:
+    with open_guest([detect(str(image))], scratch, Reading(ENGINES)) as tree:
         (point,) = tree.mounts
         entries = list(tree.walk())
         assert [made.comparable(entry) for entry in entries] == made.entries
         assert reader_hashes(tree, entries) == made.hashes
         assert (point.device, point.recovered) == (row.layout.device, is_recovered(row))
-        assert not tree.step_downs or Engine.GUESTFS in engines(row)
+        assert not tree.step_downs
     for file in folder.iterdir():
         file.unlink()
-
-
-def engines(row: Row) -> tuple[str, ...]:
-    """All but the last, where a file system is read in process: nothing may fall back to it unseen."""
-    is_fast = VARIANTS[row.variant].type in IN_PROCESS
-    return tuple(str(engine) for engine in Engine if engine is not Engine.GUESTFS or not is_fast)
 
 
 def is_recovered(row: Row) -> bool:

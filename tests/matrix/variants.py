@@ -46,7 +46,7 @@ class Variant:
     def is_recovered(self) -> frozenset[State]:
         """The states in which its journal has to be replayed."""
         match self.type:
-            case "ext3" | "ext4":
+            case "ext3" | "ext4" | "btrfs":
                 return frozenset({State.DIRTY})
             case "xfs":
                 return frozenset({State.DIRTY, State.FROZEN})
