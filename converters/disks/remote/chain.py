@@ -23,10 +23,8 @@ _CREATE_TYPES = (("SESPARSE", "seSparse"), ("VMFSSPARSE", "vmfsSparse"))
 
 
 @contextmanager
-def serving(
-    disk: RemoteDisk, copies: Mapping[HttpRange, str], base: str, folder: int, name: str
-) -> Iterator[None]:
-    """The disk, at the socket ``name`` in the open folder ``folder``.
+def serving(disk: RemoteDisk, copies: Mapping[HttpRange, str], base: str, path: str) -> Iterator[None]:
+    """The disk, at the socket ``path``.
 
     Args:
         copies: paths of the files of all layers that are not flat.
@@ -36,9 +34,8 @@ def serving(
         DiskError: a layer is damaged, or of a kind that QEMU does not read.
         ProcessError: qemu-nbd is not installed.
     """
-    path = f"/proc/self/fd/{folder}/{name}"
     with ExitStack() as stack:
-        descriptors = [folder]
+        descriptors: list[int] = []
 
         def held(descriptor: int) -> str:
             stack.callback(os.close, descriptor)

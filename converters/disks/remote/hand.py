@@ -25,6 +25,8 @@ _PLACEHOLDER = 1 << 20
 _COPIED = 8 << 20
 """Bytes of a delta at one time."""
 _SOCKET = "disks"
+_LONGEST_SOCKETS = 80
+"""Bytes of the path of their folder: a socket's has 107 (unix(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ def at_hand(
     wanted = tuple(dict.fromkeys(file for disk in remote.values() for file in disk.files))
     with ExitStack() as stack:
         own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="disks-", dir=folder)))
-        # A socket's path has 108 bytes (unix(7)), which the scratch folder's alone may take.
-        directory = os.open(own, os.O_PATH | os.O_DIRECTORY)
-        stack.callback(os.close, directory)
+        sockets = str(own)
+        if len(os.fsencode(sockets)) > _LONGEST_SOCKETS:
+            sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="disks-", dir="/tmp"))
         pool = ThreadPoolExecutor(limits.connections, thread_name_prefix="range")
         stack.callback(pool.shutdown, cancel_futures=True)
         clients = {file: RangeClient(file, limits.patience) for file in wanted}
@@ -104,23 +106,23 @@ def at_hand(
             if disk.layers[-1].flat
         }
         # Left in this order: reads end, then who serves them, then the threads that made them.
-        stack.enter_context(NbdServer(bases, f"/proc/self/fd/{directory}/{_SOCKET}"))
+        stack.enter_context(NbdServer(bases, f"{sockets}/{_SOCKET}"))
         for client in clients.values():
             stack.callback(client.close)
         for cached in files.values():
             stack.callback(cached.close)
-        reached = f"/proc/{os.getpid()}/fd/{directory}"
         hand = AtHand([], tuple(clients.values()), tuple(files.values()))
         for number, disk in enumerate(disks):
-            base = f"nbd+unix:///disk-{number}?socket={reached}/{_SOCKET}"
+            base = f"nbd+unix:///disk-{number}?socket={sockets}/{_SOCKET}"
             if isinstance(disk, AbsentDisk):
                 hand.disks.append(_placeholder(disk, own / f"absent-{number}"))
             elif len(disk.layers) == 1 and disk.layers[0].flat:
                 hand.disks.append(NbdSource(base))
             else:
                 copies = _copies(disk, files, own / f"delta-{number}", lambda: on_copy(hand.received))
-                stack.enter_context(chain.serving(disk, copies, base, directory, f"chain-{number}"))
-                hand.disks.append(NbdSource(f"nbd+unix:///?socket={reached}/chain-{number}"))
+                path = f"{sockets}/chain-{number}"
+                stack.enter_context(chain.serving(disk, copies, base, path))
+                hand.disks.append(NbdSource(f"nbd+unix:///?socket={path}"))
         yield hand
 
 
