@@ -19,11 +19,12 @@ from converters.disks.raw import Extent, RawDisk
 from converters.disks.references import Image, child_path, open_reference
 from converters.disks.vhdx_header import read_header
 from converters.disks.vmdk import SECTOR
-from converters.disks.vmdk_extents import describe, descriptor_text, in_memory, parent_of, read_descriptor
 from converters.errors import DiskError, UnsupportedError
 from converters.process import run
 
 Node = dict[str, Any]
+
+_BELOW_QCOW2 = ("raw", "qcow2", "vhdx")
 
 
 def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node:
@@ -36,12 +37,10 @@ def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node
     check_chain(image, above)
     file = file_node(image)
     if driver == "raw":
-        return file
+        return {"driver": "raw", "read-only": True, "file": file}
     # Whatever the image says, QEMU opens no backing file of its own accord.
     node: Node = {"driver": driver, "read-only": True, "file": file, "backing": None}
     match driver:
-        case "vmdk":
-            return _vmdk_node(node, image, above)
         case "qcow2":
             header = qcow2.read_header(image)
             if header.data_name:
@@ -59,19 +58,6 @@ def image_node(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Node
     return node
 
 
-def _vmdk_node(node: Node, image: Image, above: tuple[Image, ...]) -> Node:
-    text, header = read_descriptor(image)
-    parent = parent_of(image, text)
-    extents = describe(image, text, header)
-    if extents.descriptor is not None:
-        node["file"] = _whole_file(extents.descriptor)
-    if parent is not None:
-        node["backing"] = image_node(parent, "vmdk", (*above, image))
-    if extents.held == extents.size or above:
-        return node
-    return {"driver": "raw", "read-only": True, "size": extents.size, "file": node}
-
-
 def _backing_node(image: Image, header: qcow2.Qcow2Header, above: tuple[Image, ...]) -> Node:
     backing = image.named(open_reference(image, "backing file", (header.backing_name,)))
     if not header.backing_format:
@@ -84,6 +70,11 @@ def _backing_node(image: Image, header: qcow2.Qcow2Header, above: tuple[Image, .
             f"{image.path} says that its backing file {backing.path} is {header.backing_format}, and it is "
             f"{found}",
             "set its format with `qemu-img rebase -u -F`",
+        )
+    if header.backing_format not in _BELOW_QCOW2:
+        raise UnsupportedError(
+            f"{image.path} is over {backing.path}, a {header.backing_format}: QEMU may misread it",
+            f"make one image of both: `qemu-img convert -O qcow2 {image.path} NEW`",
         )
     return image_node(backing, header.backing_format, (*above, image))
 
@@ -107,8 +98,18 @@ def file_node(image: Image) -> Node:
     for extent in extents:
         name = child_path(extent.disk.fileno()) if extent.disk is not None else ""
         lines.append(f'RW {-(-extent.size // SECTOR)} FLAT "{name}" {extent.offset // SECTOR}')
-    joined = in_memory(image, descriptor_text(lines))
+    joined = _in_memory(image, "\n".join([*lines, ""]).encode())
     return {"driver": "vmdk", "read-only": True, "file": _whole_file(joined), "backing": None}
+
+
+def _in_memory(image: Image, content: bytes) -> RawDisk:
+    """A file in memory with ``content``, in whole sectors as QEMU reads it."""
+    descriptor = os.memfd_create("descriptor", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\0"))
+        return image.files.keep(RawDisk(child_path(descriptor), name=image.path))
+    finally:
+        os.close(descriptor)
 
 
 def _whole_file(file: RawDisk) -> Node:

@@ -17,7 +17,6 @@ from converters.disks.base import (
 )
 from converters.disks.chain import check_chain
 from converters.disks.detect import image_format, is_gzip
-from converters.disks.optimized import OptimizedDisk
 from converters.disks.parts import numbered_files, open_parts
 from converters.disks.references import Image, OpenFiles, image_at
 from converters.disks.unpack import gunzip, image_limit
@@ -25,7 +24,7 @@ from converters.disks.vdi import open_vdi
 from converters.disks.vhd import open_vhd
 from converters.disks.vhdx import open_differencing
 from converters.disks.vhdx_header import read_header
-from converters.disks.vmdk_extents import compressed_size, flat_disk, read_descriptor
+from converters.disks.vmdk_disk import open_vmdk
 from converters.errors import DiskError, UnsupportedError
 
 
@@ -98,7 +97,7 @@ def _open_image(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Dis
 
     match driver:
         case "vmdk":
-            return _open_vmdk(image)
+            return open_vmdk(image, parent)
         case "vpc":
             return open_vhd(image, parent)
         case "vdi":
@@ -107,18 +106,6 @@ def _open_image(image: Image, driver: str, above: tuple[Image, ...] = ()) -> Dis
             return open_differencing(image, header, parent)
         case _:
             return _open_qemu(image, driver)
-
-
-def _open_vmdk(image: Image) -> Disk:
-    text, header = read_descriptor(image)
-    if header is not None and header.compressed:
-        disk = OptimizedDisk(image.file, image.path, header, compressed_size(image, text, header))
-        image.files.release(image.file)
-        return disk
-    if text is not None and header is None and (flat := flat_disk(image, text)) is not None:
-        image.files.release(flat)
-        return flat
-    return _open_qemu(image, "vmdk")
 
 
 def _open_qemu(image: Image, driver: str) -> Disk:

@@ -29,6 +29,7 @@ _FIELD_LINE = re.compile(rb'\s*([\w.]+)\s*=\s*"?(.*?)"?\s*')
 
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
 FLAG_NEWLINE_TEST = 1 << 0
+FLAG_ZERO_GRAINS = 1 << 2
 FLAG_COMPRESSED = 1 << 16
 FLAG_MARKERS = 1 << 17
 SPARSE_MAGIC = b"KDMV"

@@ -1,180 +1,160 @@
-"""Grain tables of sparse VMDK extents: how large an extent is, and whether all of it is there.
+"""Grain tables of sparse VMDK extents: where an extent's bytes are, and whether all of them are there.
 
-QEMU reads what lies behind the end of a file as zeros, so of an extent that was copied in part it would give
-zeros for what is missing, without a word. Formats: VMware's "Virtual Disk Format 5.0" for hosted and ESX
-(``COWD``) extents; for seSparse, which VMware does not describe, QEMU's ``block/vmdk.c``.
+Read here because QEMU takes a grain at a time, of which those of ESX deltas have 512 bytes (18 MB a second),
+and reads what is missing at the end of a file as zeros.
 """
 
 from __future__ import annotations
 
-import struct
+import threading
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from converters.disks.blocks import Nothing, incomplete
 from converters.disks.raw import FileDisk
 from converters.disks.tables import numbers
-from converters.disks.vmdk import COWD_MAGIC, SECTOR, parse_header
+from converters.disks.vmdk import SECTOR
+from converters.disks.vmdk_sparse import SparseExtent
 from converters.errors import DiskError
 
-_COWD = struct.Struct("<4sIIIIII")
-"""Magic, version, flags, sectors of the disk, of a grain, of the directory's offset, entries of it."""
-_COWD_TABLE = 4096
-_SE_MAGIC = 0xCAFEBABE
-_SE_HEADER = struct.Struct("<26Q")
-_SE_TABLE_ENTRIES = 4096
-_SE_TABLE_COVERS = _SE_TABLE_ENTRIES * 8
-"""Sectors, in grains of 4 KiB, the only size that there is."""
-_SE_TABLE_BYTES = _SE_TABLE_ENTRIES * 8
-_SE_ALLOCATED = 3
-_MOST_TABLES = 1 << 22
-"""Of one extent: an seSparse one of 64 TiB has as many."""
-_MOST_TABLE_ENTRIES = 4096
-_READ = 8 << 20
 _ZERO_GRAIN = 1
+_SE_TABLE_ALLOCATED = 0x10000000
+"""Upper half of an seSparse directory's entry that names a table."""
+_SE_DATA = 3
+"""Upper four bits of an seSparse table's entry that names a grain."""
+_KEPT_TABLES = 128
+"""Of at most 32 KiB each."""
 
 
-@dataclass(frozen=True, slots=True)
-class SparseExtent:
-    """Where the tables of a sparse extent are."""
+class GrainTables:
+    """Directory and tables of one extent; thread-safe. Memory: the directory, and 128 tables."""
 
-    capacity: int
-    """Sectors."""
-    grain: int
-    """Sectors."""
-    directory: int
-    """Byte of the file."""
-    tables: int
-    """Entries of the directory."""
-    table_entries: int
-    overhead: int = 0
-    """Bytes that the header says to lie before the first grain."""
-    se_tables: int = 0
-    """Sector of the first grain table of an seSparse extent, 0 in others."""
-    se_grains: int = 0
-    """Sector of the first grain of an seSparse extent."""
+    def __init__(self, file: FileDisk, name: str, extent: SparseExtent) -> None:
+        """``file`` stays its owner's.
 
+        Raises:
+            DiskError: a part of the extent is missing, or the directory is damaged.
+        """
+        self._file = file
+        self._name = name
+        self._extent = extent
+        self._grain = extent.grain * SECTOR
+        self._kind = "Q" if extent.se_grains else "I"
+        self._directory = numbers(file, extent.directory, extent.tables, self._kind)
+        self._tables: OrderedDict[int, array[int]] = OrderedDict()
+        self._lock = threading.Lock()
+        if len(self._directory) != extent.tables:
+            raise incomplete(name, file, extent.directory + extent.tables * self._directory.itemsize)
+        self._check_whole()
 
-def sparse_extent(file: FileDisk, name: str) -> SparseExtent:
-    """The header of a sparse extent that is not compressed.
+    def pieces(self, offset: int, count: int) -> Iterator[tuple[int | Nothing, int]]:
+        """What the extent's bytes from ``offset`` are, in order: the byte of the file, or nothing; how many.
 
-    Raises:
-        DiskError: it is none, or contradicts itself.
-    """
-    head = file.pread(SECTOR, 0)
-    extent = _hosted(head) or _cowd(head) or _se_sparse(head)
-    if extent is None:
-        raise DiskError(
-            f"{name} is no sparse VMDK extent without compression", "copy or export the disk again"
-        )
-    if not (
-        extent.capacity
-        and extent.grain
-        and 0 < extent.tables <= _MOST_TABLES
-        and 0 < extent.table_entries <= _MOST_TABLE_ENTRIES
-    ):
-        raise DiskError(
-            f"{name}: a sparse VMDK extent of capacity {extent.capacity}, with grains of {extent.grain} "
-            f"sectors and {extent.tables} tables",
+        Raises:
+            DiskError: a table is damaged.
+        """
+        end, per_table = offset + count, self._extent.table_entries
+        while offset < end:
+            number, first = divmod(offset // self._grain, per_table)
+            stop = min(end, (number + 1) * per_table * self._grain)
+            table = self._table(number)
+            if table is None:
+                yield Nothing.ABSENT, stop - offset
+            else:
+                last = -(-stop // self._grain) - number * per_table
+                yield from self._runs(table[first:last], offset, stop)
+            offset = stop
+
+    def _runs(self, entries: array[int], offset: int, stop: int) -> Iterator[tuple[int | Nothing, int]]:
+        """Grains that lie one after another in the file, or are alike, as one."""
+        place, size = self._place(entries[0]), self._grain - offset % self._grain
+        if not isinstance(place, Nothing):
+            place += offset % self._grain
+        for entry in entries[1:]:
+            following = self._place(entry)
+            if following == (place if isinstance(place, Nothing) else place + size):
+                size += self._grain
+                continue
+            yield place, size
+            offset += size
+            place, size = following, self._grain
+        yield place, stop - offset
+
+    def _place(self, entry: int) -> int | Nothing:
+        if not entry:
+            return Nothing.ABSENT
+        if not self._extent.se_grains:
+            return Nothing.ZERO if entry == _ZERO_GRAIN and self._extent.zero_grains else entry * SECTOR
+        match entry >> 60:
+            case 1 | 2:  # unmapped, zero
+                return Nothing.ZERO
+            case 3:
+                grain = (entry >> 48 & 0xFFF) | (entry & 0xFFFFFFFFFFFF) << 12
+                return self._extent.se_grains * SECTOR + grain * self._grain
+            case _:
+                raise self._damaged(entry)
+
+    def _table(self, number: int) -> array[int] | None:
+        entry = self._directory[number]
+        if not entry:
+            return None
+        with self._lock:
+            table = self._tables.get(number)
+            if table is not None:
+                self._tables.move_to_end(number)
+                return table
+        table = self._load(entry)
+        with self._lock:
+            self._tables[number] = table
+            if len(self._tables) > _KEPT_TABLES:
+                self._tables.popitem(last=False)
+        return table
+
+    def _load(self, entry: int) -> array[int]:
+        place = self._table_place(entry)
+        table = numbers(self._file, place, self._extent.table_entries, self._kind)
+        if len(table) != self._extent.table_entries:
+            raise incomplete(self._name, self._file, place + self._extent.table_entries * table.itemsize)
+        return table
+
+    def _table_place(self, entry: int) -> int:
+        if not self._extent.se_grains:
+            return entry * SECTOR
+        if entry >> 32 != _SE_TABLE_ALLOCATED:
+            raise self._damaged(entry)
+        return self._extent.se_tables * SECTOR + (entry & 0xFFFFFFFF) * self._extent.table_entries * 8
+
+    def _check_whole(self) -> None:
+        last = self._extent.overhead
+        for number, entry in enumerate(self._directory):
+            if entry:
+                last = max(last, self._end(number, self._load(entry)))
+                if last > self._file.size:
+                    break
+        if last > self._file.size:
+            raise incomplete(self._name, self._file, last)
+
+    def _end(self, number: int, table: array[int]) -> int:
+        """Byte of the file up to which the grains of a table reach."""
+        extent = self._extent
+        if extent.se_grains:
+            grains = (
+                (entry >> 48 & 0xFFF) | (entry & 0xFFFFFFFFFFFF) << 12
+                for entry in table
+                if entry >> 60 == _SE_DATA
+            )
+            return extent.se_grains * SECTOR + (max(grains, default=-1) + 1) * self._grain
+        if (highest := max(table)) <= _ZERO_GRAIN:
+            return 0
+        # The last grain of a disk that is no multiple of one may be cut short.
+        rest = extent.capacity % extent.grain
+        final = extent.capacity // extent.grain - number * extent.table_entries
+        cut = rest and final < len(table) and table[final] == highest
+        return (highest + (rest if cut else extent.grain)) * SECTOR
+
+    def _damaged(self, entry: int) -> DiskError:
+        return DiskError(
+            f"{self._name}: a table of the extent holds {entry:#x}, which means nothing",
             "copy or export the disk again",
         )
-    return extent
-
-
-def _hosted(head: bytes) -> SparseExtent | None:
-    header = parse_header(head)
-    if header is None or header.compressed:
-        return None
-    covers = header.table_entries * header.grain
-    tables = -(-header.capacity // covers) if covers else 0
-    directory, overhead = header.directory_offset * SECTOR, header.overhead * SECTOR
-    return SparseExtent(header.capacity, header.grain, directory, tables, header.table_entries, overhead)
-
-
-def _cowd(head: bytes) -> SparseExtent | None:
-    if len(head) < _COWD.size or not head.startswith(COWD_MAGIC):
-        return None
-    _, _, _, capacity, grain, directory, tables = _COWD.unpack_from(head)
-    return SparseExtent(capacity, grain, directory * SECTOR, tables, _COWD_TABLE)
-
-
-def _se_sparse(head: bytes) -> SparseExtent | None:
-    if len(head) < _SE_HEADER.size:
-        return None
-    fields = _SE_HEADER.unpack_from(head)
-    if fields[0] != _SE_MAGIC:
-        return None
-    capacity, grain = fields[2:4]
-    directory, tables, grains = fields[16], fields[18], fields[24]
-    count = -(-capacity // _SE_TABLE_COVERS)
-    return SparseExtent(capacity, grain, directory * SECTOR, count, _SE_TABLE_ENTRIES, 0, tables, grains)
-
-
-def check_whole(extent: SparseExtent, file: FileDisk, name: str) -> None:
-    """Refuse an extent of which a part is missing.
-
-    Raises:
-        DiskError: the file ends before a table or a grain that it should hold.
-    """
-    last = max(
-        extent.directory + extent.tables * _width(extent),
-        extent.overhead,
-        (_se_end if extent.se_grains else _end)(extent, file),
-    )
-    if last > file.size:
-        raise DiskError(
-            f"{name} is incomplete: it has {file.size} bytes, and its tables speak of data up to byte {last}",
-            "copy or export the disk again",
-        )
-
-
-def _width(extent: SparseExtent) -> int:
-    return 8 if extent.se_grains else 4
-
-
-def _end(extent: SparseExtent, file: FileDisk) -> int:
-    """Where the last table or grain of a hosted or ESX extent ends, in bytes of the file."""
-    last = 0
-    for number, sector in _directory(extent, file, "I"):
-        last = max(last, sector * SECTOR + extent.table_entries * 4)
-        grains = numbers(file, sector * SECTOR, extent.table_entries, "I")
-        if (highest := max(grains, default=0)) > _ZERO_GRAIN:
-            last = max(last, (highest + _sectors(extent, number, grains, highest)) * SECTOR)
-    return last
-
-
-def _sectors(extent: SparseExtent, table: int, grains: array[int], highest: int) -> int:
-    """Sectors of the grain at the ``highest`` sector: the disk's last one may be cut short."""
-    rest = extent.capacity % extent.grain
-    number = extent.capacity // extent.grain - table * extent.table_entries
-    if rest and number < len(grains) and grains[number] == highest:
-        return rest
-    return extent.grain
-
-
-def _se_end(extent: SparseExtent, file: FileDisk) -> int:
-    """The same of an seSparse extent, whose entries hold a type and a number in two parts."""
-    last = 0
-    for _, entry in _directory(extent, file, "Q"):
-        start = extent.se_tables * SECTOR + (entry & 0xFFFFFFFF) * _SE_TABLE_BYTES
-        last = max(last, start + _SE_TABLE_BYTES)
-        grains = (
-            (item >> 48 & 0xFFF) | (item & 0xFFFFFFFFFFFF) << 12
-            for item in numbers(file, start, extent.table_entries, "Q")
-            if item >> 60 == _SE_ALLOCATED
-        )
-        if (highest := max(grains, default=-1)) >= 0:
-            last = max(last, (extent.se_grains + (highest + 1) * extent.grain) * SECTOR)
-    return last
-
-
-def _directory(extent: SparseExtent, file: FileDisk, kind: str) -> Iterator[tuple[int, int]]:
-    """The entries of the directory that name a table, with their numbers."""
-    width, first = _width(extent), 0
-    while first < extent.tables:
-        count = min(_READ // width, extent.tables - first)
-        entries = numbers(file, extent.directory + first * width, count, kind)
-        yield from ((number, entry) for number, entry in enumerate(entries, first) if entry)
-        if len(entries) < count:
-            return
-        first += count

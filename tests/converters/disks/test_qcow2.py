@@ -92,6 +92,9 @@ def test_a_backing_file_of_another_format_than_it_is_said_to_be(raw_image: Path,
     subprocess.run(command, check=True, cwd=tmp_path)
     with pytest.raises(DiskError, match="is vmdk, and it is vdi"):
         open_disk(detect(str(tmp_path / "leaf")))
+    subprocess.run([*command[:7], "vdi", *command[8:]], check=True, cwd=tmp_path)
+    with pytest.raises(UnsupportedError, match="make one image of both"):
+        open_disk(detect(str(tmp_path / "leaf")))
 
 
 @pytest.mark.parametrize("format", ["vdi", "vpc", "vhdx", "parallels"])
