@@ -74,6 +74,39 @@ def test_controllers_by_type_and_number() -> None:
     assert [str(address) for address, _ in found] == ["scsi0:0", "scsi1:0", "sata0:0", "nvme0:0"]
 
 
+def test_as_virtualbox_writes_it() -> None:
+    """SATA as "other storage", sizes in ``MegaBytes``, a capacity without a unit, the disk as ``/disk/ID``."""
+    hardware = (
+        item(3, 1, Caption="2 virtual CPU", VirtualQuantity=2)
+        + item(4, 2, AllocationUnits="MegaBytes", VirtualQuantity=768)
+        + item(5, 3, Address=0, ResourceSubType="PIIX4")
+        + item(5, 4, Address=1, ResourceSubType="PIIX4")
+        + item(20, 5, Address=0, ResourceSubType="AHCI")
+        + item(17, 6, AddressOnParent=0, HostResource="/disk/d0", Parent=5)
+        + item(15, 7, AddressOnParent=0, AutomaticAllocation="true", Parent=4)
+    )
+    guest = (
+        '<OperatingSystemSection ovf:id="96"><Info>The kind of installed guest operating system</Info>'
+        '<Description>Debian_64</Description><vbox:OSType xmlns:vbox="http://www.virtualbox.org/ovf/machine"'
+        ' ovf:required="false">Debian_64</vbox:OSType></OperatingSystemSection>'
+    )
+    found = parsed(envelope([Hard("web-disk001.vmdk")], system("vm", hardware, guest)))
+    assert (found.machine.cpus, found.machine.memory_mib) == (2, 768)
+    assert found.machine.guest_name == "Debian_64"
+    ((address, disk),) = found.disks
+    assert (str(address), disk.capacity) == ("sata0:0", 16 << 20)
+
+
+def test_storage_items_of_version_2() -> None:
+    """OVF 2 has items of their own for disks; what counts in them is called the same."""
+    storage = item(17, 6, AddressOnParent=3, HostResource="ovf:/disk/d0", Parent=5).replace(
+        "Item>", "StorageItem>"
+    )
+    text = envelope([Hard()], system("vm", item(6, 5, Address=1) + storage))
+    ((address, _),) = parsed(text).disks
+    assert str(address) == "scsi1:3"
+
+
 def test_several_machines_of_a_collection() -> None:
     disks = [Hard("a.vmdk"), Hard("b.vmdk")]
     inner = system("one", hardware(disks[:1])) + system("two", hardware(disks[1:], first=1))
