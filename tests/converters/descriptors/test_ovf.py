@@ -75,7 +75,7 @@ def test_controllers_by_type_and_number() -> None:
 
 
 def test_as_virtualbox_writes_it() -> None:
-    """SATA as "other storage", sizes in ``MegaBytes``, a capacity without a unit, the disk as ``/disk/ID``."""
+    """SATA as "other storage", sizes in ``MegaBytes``, a capacity without a unit, the disk ``/disk/ID``."""
     hardware = (
         item(3, 1, Caption="2 virtual CPU", VirtualQuantity=2)
         + item(4, 2, AllocationUnits="MegaBytes", VirtualQuantity=768)
