@@ -21,6 +21,7 @@ MAKERS: Mapping[str, Callable[[], object]] = {
     "guest db": guests.db,
     "guest legacy": guests.legacy,
     "guest small": guests.small,
+    "guest stack": guests.stack,
     "guest windows": guests.windows,
     "guest garbage": guests.garbage,
 }

@@ -14,6 +14,7 @@ from deploy.demo import cache
 from deploy.demo.guests import debian, dirty, junk, layout, tiny
 from deploy.demo.guests.layout import Built
 from deploy.demo.guests.recipes import BENCH, DB, LEGACY, WEB, Recipe
+from deploy.demo.guests.stack import STACK
 
 _CONVERT_SECONDS = 600.0
 _SOURCE = Path(__file__).parent
@@ -46,6 +47,11 @@ def db() -> Guest:
 def legacy() -> Guest:
     """Debian with SysV init and lighttpd; ext3 on the whole disk, no partition table."""
     return _debian(LEGACY)
+
+
+def stack() -> Guest:
+    """Debian 12 with nine services that work together: web server, PHP, databases, apps; GPT, one ext4."""
+    return _debian(STACK)
 
 
 def bench() -> Guest:

@@ -1,0 +1,1 @@
+"""Real guests through the whole conversion, started in a real engine, asked what they answer."""

@@ -1,0 +1,47 @@
+"""Starts the containers of a compose file in an engine, as ``docker compose up`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from docker.models.containers import Container
+
+from deploy.demo.dockerd import Engine
+
+_WORDS = {
+    "container_name": "name",
+    "cpus": "nano_cpus",
+    **{
+        key: key for key in ("cap_add", "environment", "hostname", "image", "labels", "mem_limit", "platform")
+    },
+    **{key: key for key in ("stdin_open", "tty", "volumes", "network_mode")},
+}
+_NOT_STARTED = ("ports", "restart", "stop_grace_period")
+"""Ports are asked inside the bridge, and a container that ends shall stay ended."""
+
+
+@contextmanager
+def up(engine: Engine, document: Mapping[str, Any]) -> Iterator[dict[str, Container]]:
+    """The containers of a compose file by service; removed, with their volumes, when the block ends."""
+    running: dict[str, Container] = {}
+    try:
+        for key, service in document["services"].items():
+            running[key] = engine.client.containers.run(detach=True, **_arguments(service, running))
+        yield running
+    finally:
+        for container in reversed(running.values()):
+            container.remove(force=True, v=True)
+        for name in document.get("volumes", {}):
+            engine.client.volumes.get(name).remove()
+
+
+def _arguments(service: Mapping[str, Any], running: Mapping[str, Container]) -> dict[str, Any]:
+    """What the engine is told; a key that this does not know is an error."""
+    arguments = {_WORDS[key]: value for key, value in service.items() if key not in _NOT_STARTED}
+    if owner := service.get("network_mode"):
+        arguments["network_mode"] = f"container:{running[owner.removeprefix('service:')].id}"
+    if "cpus" in service:
+        arguments["nano_cpus"] = round(service["cpus"] * 1_000_000_000)
+    return arguments
