@@ -146,11 +146,10 @@ def test_the_log_of_a_vhdx_is_replayed_beside_it(unclosed: Path, tmp_path: Path)
     assert found[40 << 20 : 43 << 20] == b"A" * (3 << 20)
 
 
-def test_a_very_large_disk_takes_little_memory(tmp_path: Path) -> None:
-    for format, options in (("qcow2", []), ("vhdx", ["-o", "block_size=1M"]), ("vmdk", [])):
+def test_a_very_large_disk(tmp_path: Path) -> None:
+    for format, size in (("qcow2", "60T"), ("vhdx", "60T"), ("vmdk", "2T")):
         path = tmp_path / format
-        size = "2T" if format == "vmdk" else "60T"
-        subprocess.run(["qemu-img", "create", "-q", "-f", format, *options, str(path), size], check=True)
+        subprocess.run(["qemu-img", "create", "-q", "-f", format, str(path), size], check=True)
         subprocess.run(["qemu-io", "-f", format, "-c", "write -q -P 65 1T 64k", str(path)], check=True)
         with closing(open_disk(detect(str(path)))) as disk:
             assert disk.pread(70_000, 1 << 40) == b"A" * 65536 + bytes(70_000 - 65536)
