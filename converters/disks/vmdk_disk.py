@@ -117,15 +117,7 @@ def open_vmdk(image: Image, open_parent: Callable[[Image], Disk]) -> Disk:
         return _optimized(image, text, header)
     files = [image.file if header is not None else _file(image, text, line) for line in text.extents]
     if below is None and all(line.type in FLAT_TYPES for line in text.extents):
-        extents = zip(files, text.extents, strict=True)
-        flat = ExtentDisk(
-            [
-                Extent(
-                    file if isinstance(file, RawDisk) else None, line.offset * SECTOR, line.sectors * SECTOR
-                )
-                for file, line in extents
-            ]
-        )
+        flat = _flat(text, files)
         image.files.release(flat)
         return flat
     parts = [_part(image, line, file) for line, file in zip(text.extents, files, strict=True)]
@@ -140,6 +132,15 @@ def open_vmdk(image: Image, open_parent: Callable[[Image], Disk]) -> Disk:
                 image.files.release(file)
         stack.pop_all()
     return disk
+
+
+def _flat(text: Descriptor, files: Sequence[FileDisk | None]) -> FileDisk:
+    extents = [
+        Extent(file if isinstance(file, RawDisk) else None, line.offset * SECTOR, line.sectors * SECTOR)
+        for file, line in zip(files, text.extents, strict=True)
+    ]
+    only = extents[0].disk
+    return only if only is not None and tuple(extents) == only.extents else ExtentDisk(extents)
 
 
 def _optimized(image: Image, text: Descriptor, header: SparseHeader) -> Disk:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from converters.disks import ImageFile, detect, open_disk
+from converters.disks.raw import RawDisk
 from converters.disks.vmdk import Descriptor, is_descriptor, parse_descriptor
 from converters.errors import DiskError
 
@@ -48,6 +49,13 @@ def delta(kind: str, size: int) -> tuple[bytes, bytes]:
     if kind == "VMFSSPARSE":
         return deltas.cowd(size, CHANGES), changed(bytes(size), CHANGES)
     return deltas.se_sparse(size, GRAINS, zeroed=(8 * MIB,)), changed(bytes(size), GRAINS)
+
+
+def test_a_flat_disk_is_its_file(flat: Path, data: bytes) -> None:
+    """So that programs can take it by its path."""
+    with closing(open_disk(detect(str(flat)))) as disk:
+        assert isinstance(disk, RawDisk)
+        assert (disk.path, content(disk)) == (str(flat.with_name("disk-flat.vmdk")), data)
 
 
 @pytest.mark.parametrize("kind", ["VMFSSPARSE", "SESPARSE"])
