@@ -179,7 +179,7 @@ def kernel_tree(entries: Iterable[Entry], hashes: Mapping[bytes, str]) -> Tree:
 EMPTY_DIRECTORIES = re.compile(
     rb"(proc|sys|dev|run|tmp|var/tmp|boot|(usr/)?lib/(modules|firmware)"
     rb"|var/cache/(yum|dnf|libdnf5|zypp|PackageKit|apk|pacman/pkg)"
-    rb"|var/log/journal|var/crash|var/lib/systemd/coredump|var/spool/abrt)/.+",
+    rb"|var/log/journal|var/crash|var/lib/systemd/coredump|var/spool/abrt|(.+/)?\.snapshots)/.+",
     re.DOTALL,
 )
 NO_FILES_BELOW = re.compile(rb"(var/run|var/lock|var/cache/apt|var/lib/apt/lists)/.+", re.DOTALL)

@@ -34,7 +34,7 @@ class Locator:
 
     def find(self, line: Line) -> Place | None:
         """The place of an entry's source; None where it is on no disk, or nothing tells on which."""
-        found = find_volumes(line, self._volumes)
+        found = self._opener.distinct(find_volumes(line, self._volumes))
         if name := hardware(line):
             found = self._by_hardware(line, name, found)
         if len(found) > 1:

@@ -132,6 +132,10 @@ RULES: tuple[Rule, ...] = (
         "logins by user id, sparse files of any apparent size",
         _FILES,
     ),
+    # A snapshot is a whole system, and there may be dozens.
+    Rule(
+        "snapshots", Action.DROP_CONTENT, ("**/.snapshots",), "earlier states of a btrfs that snapper keeps"
+    ),
     Rule("journal", Action.DROP_CONTENT, ("var/log/journal",), "systemd's binary journal of the machine"),
     Rule(
         "crash-dumps",

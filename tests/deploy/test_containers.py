@@ -71,13 +71,14 @@ class Ran:
 
 
 def btrfs_guest(folder: Path) -> Path:
-    """A disk that only libguestfs reads."""
+    """A disk that only libguestfs reads: a btrfs that is the seed of others."""
     tree, disk = folder / "tree", folder / "btrfs.raw"
     tiny.populate(tree, "btrfs")
     (tree / "etc/fstab").write_text("")
     disk.touch()
     os.truncate(disk, 256 << 20)
     subprocess.run(["mkfs.btrfs", "--quiet", "--rootdir", str(tree), str(disk)], check=True)
+    subprocess.run(["btrfstune", "-S", "1", str(disk)], check=True)
     return disk
 
 

@@ -45,6 +45,8 @@ def rule_of(path: str, kind: Kind = FILE, size: int = 10) -> str | None:
         ("var/cache/dnf/x", DIRECTORY, "rpm-cache"),
         ("var/lib/dhcp/dhclient.eth0.leases", FILE, "dhcp-leases"),
         ("var/lib/postgresql/15/main/postmaster.pid", FILE, "pid-files"),
+        (".snapshots/1/snapshot/etc/passwd", FILE, "snapshots"),
+        ("home/.snapshots/7", DIRECTORY, "snapshots"),
         ("var/log/journal/abc/system.journal", FILE, "journal"),
         ("var/log/lastlog", FILE, "login-records"),
     ],
