@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 Fetch = Callable[[int, int], bytes]
 """Offset and length in bytes, within the disk, to exactly its bytes; thread-safe."""
 
-BLOCK = 128 << 10
+BLOCK = 64 << 10
 """Bytes fetched at least: a file system's tables lie together."""
-_RUN = 8
+_RUN = 16
 """Blocks of one request: more would keep the other connections idle."""
+_WINDOW = 32
+"""Blocks that are fetched ahead at most: some of them in vain, where a file ends."""
 _STREAMS = 8
 """Readers that go on where they were: in a table, a directory, a file…"""
 _GAP = 2
@@ -59,8 +61,7 @@ class CachedDisk:
         self._size = size
         self._count = -(-size // BLOCK)
         self._executor = executor
-        self._most = max(4 * _RUN, memory // BLOCK)
-        self._window = max(_RUN, self._most // (2 * _STREAMS))
+        self._most = max(4 * _WINDOW, memory // BLOCK)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._coming: dict[int, _Run] = {}
@@ -86,8 +87,8 @@ class CachedDisk:
             return b""
         first, stop = offset // BLOCK, -(-end // BLOCK)
         parts: list[bytes] = []
-        for start in range(first, stop, self._window):
-            parts += self._read(start, min(start + self._window, stop))
+        for start in range(first, stop, _WINDOW):
+            parts += self._read(start, min(start + _WINDOW, stop))
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         within = offset - first * BLOCK
         return data if len(data) == length else data[within : within + end - offset]
@@ -143,7 +144,7 @@ class CachedDisk:
         else:
             self._streams.remove(stream)
             if stop > stream.end:
-                stream.window = min(self._window, max(2 * stream.window, stop - start, 2))
+                stream.window = min(_WINDOW, max(2 * stream.window, stop - start, 2))
         self._streams.append(stream)
         stream.end = max(stream.end, stop)
         begin = max(stream.ahead, stream.end)

@@ -35,8 +35,8 @@ class Limits:
 
     connections: int = 4
     """At one time, for all disks of a guest."""
-    memory: int = 96 << 20
-    """Bytes kept, of all disks of a guest."""
+    memory: int = 256 << 20
+    """Bytes kept, of all disks of a guest: what tells the guest is read again for its image."""
     patience: float = 120.0
     """Seconds that a server may stay away before a read fails."""
 
