@@ -17,6 +17,7 @@ import pytest
 from converters.disks import ImageFile, open_disk
 from converters.errors import ConvertError
 
+from . import deltas
 from .images import make
 from .streams import write_stream
 
@@ -26,6 +27,8 @@ FORMATS = (
     ("vmdk", "twoGbMaxExtentFlat"),
     ("vmdk", "streamOptimized"),
     ("vmdk", "stream of a host"),
+    ("vmdk", "vmfsSparse"),
+    ("vmdk", "seSparse"),
     ("qcow2", ""),
     ("qcow2", "compressed"),
     ("vdi", ""),
@@ -68,6 +71,14 @@ def sample(request: pytest.FixtureRequest, disk: Path, tmp_path_factory: pytest.
     match kind:
         case "stream of a host":
             path.write_bytes(write_stream(disk.read_bytes()).data)
+        case "vmfsSparse" | "seSparse":
+            data = disk.read_bytes()
+            changes = {place: data[place : place + 65536] for place in range(0, len(data), 65536)}
+            stored = {place: part for place, part in changes.items() if part.strip(b"\0")}
+            write = deltas.cowd if kind == "vmfsSparse" else deltas.se_sparse
+            (folder / "extent").write_bytes(write(len(data), stored))
+            line = f'RW {len(data) // 512} {kind.upper()} "extent"'
+            path.write_text(deltas.descriptor(line).replace("custom", kind))
         case "compressed":
             subprocess.run(["qemu-img", "convert", "-c", "-O", format, str(disk), str(path)], check=True)
         case "fixed":
