@@ -18,7 +18,9 @@ class Reading:
     engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
     """Engines that may be used, in order; leaving one out switches it off."""
     root: str = ""
-    """The volume with the root file system, as ``filesystems.roots.find_root`` takes it; empty: it is found."""
+    """The volume with the root file system, as ``roots.find_root`` takes it; empty: it is found."""
+    luks_keys: str = ""
+    """Folder on the machine that reads, with the keys of encrypted volumes in files named by their UUIDs."""
     memory_bytes: int = 4 << 30
     """Address space of the reading process."""
     stall_seconds: float = 600

@@ -369,6 +369,12 @@ class Settings(BaseModel):
         frozenset({Verb.CONVERT}),
         "Volume of the root file system: DISK:PARTITION from 0:1, UUID=…, LABEL=… or a device's name.",
     )
+    luks_keys: Path | None = _setting(
+        None,
+        Section.READING,
+        IMAGE_VERBS,
+        "Folder with the keys of encrypted volumes, in files named by their UUIDs; on each worker.",
+    )
     keep: tuple[str, ...] = _setting(
         (),
         Section.READING,

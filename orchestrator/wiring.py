@@ -98,6 +98,7 @@ def reading(settings: Settings) -> Reading:
     return Reading(
         engines=tuple(engine.value for engine in settings.engines),
         root=settings.root,
+        luks_keys=str(settings.luks_keys or ""),
         memory_bytes=settings.reader_memory << 20,
         tree_bytes=settings.reader_tree << 30 if settings.reader_tree else None,
         stall_seconds=settings.reader_stall,

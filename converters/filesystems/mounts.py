@@ -28,6 +28,8 @@ from converters.filesystems.unmounted import unmounted
 from converters.guest.facts import MountPoint, UnreadMount
 from converters.guest.files import GuestFiles, printable
 from converters.volumes import Volume, read_volumes
+from converters.volumes.assembly import NO_KEYS
+from converters.volumes.luks.keys import KeyFolder
 
 
 class Settings(Protocol):
@@ -42,11 +44,14 @@ class Settings(Protocol):
         """Where the root file system is, as ``roots.find_root`` takes it; empty when it shall be found."""
 
 
-def open_guest(sources: Sequence[DiskSource], scratch: Path, settings: Settings) -> GuestTree:
+def open_guest(
+    sources: Sequence[DiskSource], scratch: Path, settings: Settings, keys: KeyFolder = NO_KEYS
+) -> GuestTree:
     """The tree of the guest on these disks, in the guest's order; a context manager.
 
     Args:
         scratch: a folder for copy-on-write files; empty again only when its owner deletes it.
+        keys: open encrypted volumes.
 
     Raises:
         NoLinuxError: no volume holds a Linux root file system; the message says what was found.
@@ -54,7 +59,7 @@ def open_guest(sources: Sequence[DiskSource], scratch: Path, settings: Settings)
         FilesystemError: damaged beyond every engine.
         DiskError: a disk cannot be opened or read.
     """
-    opener = VolumeOpener(sources, scratch, [Engine(name) for name in settings.engines])
+    opener = VolumeOpener(sources, scratch, [Engine(name) for name in settings.engines], keys)
     try:
         tables = {
             index: read_volumes(disk, index)

@@ -29,8 +29,9 @@ from converters.filesystems.walked import WalkedFilesystem
 from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
-from converters.volumes.assembly import assemble
+from converters.volumes.assembly import NO_KEYS, assemble
 from converters.volumes.base import Volume
+from converters.volumes.luks.keys import KeyFolder
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,14 @@ class Opened:
 class VolumeOpener:
     """Opens the volumes of one guest, each once, and closes them all; disks and appliance are shared."""
 
-    def __init__(self, sources: Sequence[DiskSource], scratch: Path, allowed: Collection[Engine]) -> None:
-        """Open the disks.
+    def __init__(
+        self,
+        sources: Sequence[DiskSource],
+        scratch: Path,
+        allowed: Collection[Engine],
+        keys: KeyFolder = NO_KEYS,
+    ) -> None:
+        """Open the disks; ``keys`` open encrypted volumes on them.
 
         Raises:
             DiskError: one of them cannot be opened.
@@ -63,6 +70,7 @@ class VolumeOpener:
         self._sources = tuple(sources)
         self._scratch = scratch
         self._allowed = frozenset(allowed)
+        self._keys = keys
         self._opened: dict[tuple[Place, str], Opened] = {}
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
@@ -78,7 +86,7 @@ class VolumeOpener:
 
     def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
         """What ``volumes`` make up (``converters.volumes.assembly``)."""
-        assembled = assemble(self.disks, volumes, self._assemble_by_kernel)
+        assembled = assemble(self.disks, volumes, self._keys, self._assemble_by_kernel)
         self.disks = assembled.disks
         self._notes += assembled.notes
         self.needs_appliance = bool(assembled.left)

@@ -201,7 +201,10 @@ class _Search:
         if self._failures:
             return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
         if "crypto_LUKS" in kinds:
-            return UnsupportedError(message, "an encrypted guest can only be converted after it is decrypted")
+            return UnsupportedError(
+                message,
+                "give its key: --luks-keys FOLDER with a file named by the UUID of each encrypted volume",
+            )
         if kinds & {*ASSEMBLED} and not self._opener.uses_appliance:
             return UnsupportedError(
                 message, "allow the engine guestfs, which reads logical volumes: --engines"

@@ -39,6 +39,7 @@ from converters.reader.frames import (
     Summary,
 )
 from converters.request import Reading
+from converters.volumes.luks.keys import KeyFolder
 
 
 def main() -> int:
@@ -68,7 +69,8 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
         ConvertError: there is nothing to convert, or it cannot be read exactly.
     """
     reading = assignment.reading
-    with open_guest(assignment.disks, Path(assignment.scratch), reading) as tree:
+    keys = KeyFolder(Path(reading.luks_keys) if reading.luks_keys else None)
+    with open_guest(assignment.disks, Path(assignment.scratch), reading, keys) as tree:
         guest = inspect(tree)
         found = Inspection(
             guest, tree.mounts, tree.step_downs, tree.notes, tuple(tree.unread), tree.unmounted

@@ -10,6 +10,7 @@ from converters.disks.base import Disk
 from converters.disks.mapped import MappedDisk, Segment, Stripe
 from converters.errors import DiskError
 from converters.volumes.base import Left, Volume
+from converters.volumes.luks.keys import KeyFolder
 from converters.volumes.lvm import MEMBER as LVM_MEMBER
 from converters.volumes.lvm import logical_volumes
 from converters.volumes.md import MEMBER as MD_MEMBER
@@ -17,6 +18,8 @@ from converters.volumes.md import find_arrays
 from converters.volumes.partitions import read_volumes
 from converters.volumes.probe import probe
 
+LUKS_MEMBER = "crypto_LUKS"
+NO_KEYS = KeyFolder()
 _MOST_ROUNDS = 6
 """Layers on top of each other: LVM on encryption on RAID takes three."""
 _MOST_VOLUMES = 4096
@@ -45,16 +48,23 @@ class Beyond(Protocol):
         """Volumes by the paths of their devices, or by ``md:`` and an array's UUID; empty when that fails."""
 
 
-def assemble(disks: Sequence[Disk], volumes: Sequence[Volume], beyond: Beyond | None = None) -> Assembly:
+def assemble(
+    disks: Sequence[Disk],
+    volumes: Sequence[Volume],
+    keys: KeyFolder = NO_KEYS,
+    beyond: Beyond | None = None,
+) -> Assembly:
     """Assemble what the members among ``volumes`` make up, then what that makes up, and so on.
 
     Args:
+        keys: open encrypted volumes.
         beyond: is asked, once, for what cannot be assembled here.
 
     Raises:
         DiskError: a disk cannot be read.
+        UnsupportedError: a key that was given does not open its volume.
     """
-    builder = _Builder(disks, volumes)
+    builder = _Builder(disks, volumes, keys)
     for _ in range(_MOST_ROUNDS):
         if builder.round():
             continue
@@ -66,8 +76,10 @@ def assemble(disks: Sequence[Disk], volumes: Sequence[Volume], beyond: Beyond | 
 
 
 class _Builder:
-    def __init__(self, disks: Sequence[Disk], volumes: Sequence[Volume]) -> None:
+    def __init__(self, disks: Sequence[Disk], volumes: Sequence[Volume], keys: KeyFolder) -> None:
         self._disks = list(disks)
+        self._keys = keys
+        self._locks: dict[Volume, str] = {}
         self._given = tuple(volumes)
         self._found: list[Volume] = []
         self._known: set[tuple[str, tuple[Segment, ...]]] = set()
@@ -80,17 +92,24 @@ class _Builder:
         """Assemble from what there is; whether that gave anything new."""
         before = len(self._found)
         volumes = (*self._given, *self._found)
+        for volume in volumes:
+            if volume.content.type == LUKS_MEMBER and volume not in self._locks:
+                self._locks[volume] = self._unlock(volume)
         arrays = find_arrays(self._disks, volumes)
         logical = logical_volumes(self._disks, volumes)
         for array in arrays.arrays:
             self._add(array.name, array.segments, with_partitions=True)
-        for volume in logical.volumes:
-            self._add(volume.name, volume.segments, with_partitions=False)
+        for assembled in logical.volumes:
+            self._add(assembled.name, assembled.segments, with_partitions=False)
         # What an earlier round lacked, this one may have: only what is said last counts.
         self._names = {f"md:{uuid.replace('-', '')}": name for uuid, name in arrays.names.items()}
         found = {volume.name for volume in self._found}
         self.left = tuple(left for left in (*arrays.left, *logical.left) if left.name not in found)
-        notes = (*arrays.notes, *(f"LVM: {note}" for note in logical.notes))
+        notes = (
+            *filter(None, self._locks.values()),
+            *arrays.notes,
+            *(f"LVM: {note}" for note in logical.notes),
+        )
         self._notes = dict.fromkeys(f"{note}." for note in notes)
         return before < len(self._found) < _MOST_VOLUMES
 
@@ -119,6 +138,22 @@ class _Builder:
         return Assembly(
             tuple(self._disks), tuple(self._found), self.left, tuple(self._beyond), tuple(self._notes)
         )
+
+    def _unlock(self, volume: Volume) -> str:
+        """Open an encrypted volume; what there is to say of it."""
+        from converters.volumes.luks.unlock import unlock  # its imports take a tenth of a second
+
+        uuid = volume.content.uuid
+        try:
+            disk = unlock(self._disks[volume.disk], volume, self._keys)
+        except DiskError as error:
+            return f"the encrypted volume {uuid} is not opened: {error.message}"
+        if disk is None:
+            return f"the encrypted volume {uuid} is not opened: no key was given for it (--luks-keys)"
+        self._disks.append(disk)
+        # As systemd names what no /etc/crypttab does.
+        self._add_on(len(self._disks) - 1, 0, disk.size, f"/dev/mapper/luks-{uuid}", with_partitions=False)
+        return ""
 
     def _add(self, name: str, segments: tuple[Segment, ...], *, with_partitions: bool) -> None:
         if (name, segments) in self._known:

@@ -60,7 +60,7 @@ def test_failure_steps_down_with_its_reason() -> None:
         Engine.UML_READER,
         ["ext2fs: inode 12 is damaged"],
     )
-    assert _chosen(Need("ext4"), **{"ext2fs": "inode 12 is damaged", "uml-reader": "not mounted"}) == (
+    assert _chosen(Need("ext4"), ALL, **{"ext2fs": "inode 12 is damaged", "uml-reader": "not mounted"}) == (
         Engine.GUESTFS,
         ["ext2fs: inode 12 is damaged", "uml-reader: not mounted"],
     )
@@ -95,7 +95,7 @@ def test_dirty_file_system_is_never_read_as_it_lies() -> None:
 
 def test_nothing_left() -> None:
     failed = {"uml-reader": "it is not mounted", "guestfs": "does not mount"}
-    assert _chosen(Need("jfs"), **failed) == (
+    assert _chosen(Need("jfs"), ALL, **failed) == (
         None,
         [
             "ext2fs: ext2, ext3, ext4, xfs, btrfs are read in process, not jfs",
