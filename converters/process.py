@@ -29,6 +29,7 @@ MINIMAL_ENVIRONMENT: Mapping[str, str] = {
 PACKAGES: Mapping[str, str] = {
     "btrfs": "btrfs-progs",
     "linux.uml": "user-mode-linux",
+    "nbdkit": "nbdkit",
     "prlimit": "util-linux",
     "qemu-img": "qemu-utils",
     "qemu-nbd": "qemu-utils",

@@ -17,6 +17,7 @@ class Transport(StrEnum):
 
     NFC = "nfc"
     DATASTORE = "datastore"
+    VDDK = "vddk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,21 @@ class Settings(BaseModel):
         RUN_VERBS,
         "How disks come to the workers. nfc: an export lease, whole disks are copied from the ESXi host to "
         "scratch. datastore: read in place through vCenter's HTTP access to datastores, only what is used, "
-        "and the snapshot stays until the image is out; what it cannot read goes by nfc.",
+        "and the snapshot stays until the image is out. vddk: read in place by VMware's library, see "
+        "--vddk-libdir. What the last two cannot read goes by nfc.",
+    )
+    vddk_libdir: Path | None = _setting(
+        None,
+        Section.READING,
+        RUN_VERBS,
+        "Folder of VMware's VDDK on this machine (vmware-vix-disklib-distrib), for --transport vddk, which "
+        "also takes nbdkit and its plugin vddk here. Not run against the real library yet.",
+    )
+    vddk_transports: str = _setting(
+        "",
+        Section.READING,
+        RUN_VERBS,
+        "VDDK's own transport modes in order, such as nbdssl:nbd; default: what VDDK chooses.",
     )
     registry: str = _setting(
         "", Section.REGISTRY, IMAGE_VERBS | RUN_VERBS, "Where images go: HOST[:PORT]/PREFIX."

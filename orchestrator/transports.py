@@ -11,11 +11,14 @@ from orchestrator.datastores import DatastoreExporter
 from orchestrator.errors import ConnectError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.in_place import InPlaceExporter, Transport
+from orchestrator.nbdkit import Vddk
 from orchestrator.preflight.checks import Check
 from orchestrator.proxy import Proxy
 from orchestrator.settings import Settings
+from orchestrator.vddk import VddkExporter
+from orchestrator.vsphere import tls
 from orchestrator.vsphere.client import VCenter
-from orchestrator.wiring import HOUR
+from orchestrator.wiring import HOUR, vcenter_settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,18 +31,41 @@ def exporter(settings: Settings, vcenter: VCenter) -> Iterator[InPlaceExporter |
         UsageError: something that the transport takes is missing.
         ConnectError: no address at which workers could reach this process.
     """
+    seconds = settings.lease_hours * HOUR
     match settings.transport:
         case _ if settings.dry_run:
             yield None
         case Transport.NFC:
             yield None
         case Transport.DATASTORE:
-            seconds = settings.lease_hours * HOUR
             with (
                 closing(vcenter.datastores(Budgets().vcenter_disks)) as reader,
                 Proxy(own_address(settings.scheduler)) as proxy,
             ):
                 yield DatastoreExporter(reader, proxy, seconds)
+        case Transport.VDDK:
+            library = vddk(settings)
+            library.require()
+            with (
+                closing(vcenter.datastores(Budgets().vcenter_disks)) as reader,
+                Proxy(own_address(settings.scheduler)) as proxy,
+                VddkExporter(reader, library, proxy, seconds) as found,
+            ):
+                yield found
+
+
+def vddk(settings: Settings) -> Vddk:
+    """How nbdkit reads disks of this vCenter.
+
+    Raises:
+        ConnectError: vCenter's certificate cannot be had.
+    """
+    vcenter = vcenter_settings(settings)
+    try:
+        thumbprint = tls.sha1_thumbprint(vcenter)
+    except OSError as error:
+        raise ConnectError(f"the certificate of {vcenter.host} cannot be had: {error}") from error
+    return Vddk(vcenter, thumbprint, str(settings.vddk_libdir or ""), settings.vddk_transports)
 
 
 def needless_checks(transport: Transport) -> frozenset[Check]:

@@ -73,13 +73,12 @@ class DatastoreReader:
             GoneError: the VM is not there any more.
             VCenterError: vCenter is away, or the snapshot gone.
         """
-        found = self._disks(snapshot)
+        found = self.devices(snapshot)
         try:
             opened = tuple(self._disk(disk, self._stores(snapshot)) for disk in found)
         except (RefusedError, DiskError) as error:
             raise UnreadableError(error.message, error.hint) from error
-        placed = whereabouts(self._session, [snapshot.vm]).placements
-        return Frozen(snapshot, opened, placed[0] if placed else None)
+        return Frozen(snapshot, opened, self.placement(snapshot))
 
     def verify(self, frozen: Frozen) -> None:
         """Whether what was read is what the snapshot held, from ``open`` until now.
@@ -87,13 +86,18 @@ class DatastoreReader:
         Raises:
             DisksChangedError: the snapshot is gone, or a file is not as it was.
         """
-        held = {disk.key: (disk.file, *disk.parents) for disk in self._disks(frozen.snapshot)}
+        held = {disk.key: (disk.file, *disk.parents) for disk in self.devices(frozen.snapshot)}
         for disk in frozen.disks:
             if held.get(disk.device) != disk.paths:
                 raise DisksChangedError(f"{disk.disk.name} is in other files than when its reading began")
             for file in disk.disk.files:
                 then = self.file(file)
                 self.folder.read(then, 0, min(1, then.size))
+
+    def placement(self, snapshot: SnapshotRef) -> Placement | None:
+        """Where the VM is."""
+        placed = whereabouts(self._session, [snapshot.vm]).placements
+        return placed[0] if placed else None
 
     def file(self, file: HttpRange) -> FolderFile:
         """A file of a disk, to be read through vCenter."""
@@ -103,7 +107,8 @@ class DatastoreReader:
         """Close connections."""
         self.folder.close()
 
-    def _disks(self, snapshot: SnapshotRef) -> tuple[DiskDevice, ...]:
+    def devices(self, snapshot: SnapshotRef) -> tuple[DiskDevice, ...]:
+        """The disks of the snapshot. Raises ``GoneError``, or ``DisksChangedError`` when it is not there."""
         managed = self._session.managed(vim.vm.Snapshot, snapshot.moref)
         row = one(self._session, managed, ("config.hardware.device",))
         if row is not None:

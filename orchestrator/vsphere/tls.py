@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import ssl
@@ -64,6 +65,26 @@ class Connection(http.client.HTTPSConnection):
         super().close()
         if self._answer is not None:
             self._answer.close()
+
+
+def sha1_thumbprint(settings: VCenterSettings) -> str:
+    """The SHA-1 of vCenter's certificate as vSphere writes it, once the certificate is found to be trusted.
+
+    Raises:
+        ConnectError: it is not the pinned one.
+        OSError: no connection, or not trusted.
+    """
+    connection = Connection(
+        settings.host,
+        settings.port,
+        timeout=_LOOK_SECONDS,
+        context=context(settings),
+        thumbprint=settings.thumbprint,
+    )
+    with contextlib.closing(connection):
+        connection.connect()
+        certificate = connection.sock.getpeercert(True) or b""
+    return colons(hashlib.sha1(certificate, usedforsecurity=False).hexdigest())
 
 
 def untrusted(settings: VCenterSettings, error: ssl.SSLCertVerificationError) -> ConnectError:
