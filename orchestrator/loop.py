@@ -39,7 +39,6 @@ from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.fleet.view import RunPhase
 from orchestrator.gate import GateEvent, Refused
 from orchestrator.in_place import InPlace
-from orchestrator.interrupts import SWEEP_HINT
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
@@ -101,7 +100,8 @@ class Loop:
     events: queue.SimpleQueue[Event]
     patience: Patience
     on_image: OnImage
-    leave: Callable[[str], None]
+    leave: Callable[[], None]
+    """Ends the process, when cleaning up takes longer than its grace."""
     _beat_due: float = 0.0
     _deadline: float | None = None
     """When cleaning up has to be over; None: nobody has asked the process to end."""
@@ -126,7 +126,7 @@ class Loop:
             if self._deadline is not None and time.monotonic() > self._deadline:
                 self.ledger.end("interrupted")
                 self.keeper.leave(_LEAVE_SECONDS)
-                self.leave(SWEEP_HINT)
+                self.leave()
                 return
             event = self._next()
             if event is None:

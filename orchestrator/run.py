@@ -18,7 +18,7 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import Mode, Rules
 from orchestrator.fleet.view import RunPhase, RunView
 from orchestrator.gate import Gate
-from orchestrator.interrupts import exit_now, listening
+from orchestrator.interrupts import SWEEP_HINT, exit_now, listening
 from orchestrator.job import JobSettings, VmJob
 from orchestrator.ledger import Ledger, RunLedger
 from orchestrator.loop import Event, Loop, OnImage, Patience
@@ -51,6 +51,8 @@ class RunConfig:
     """Part of a datastore that must be free while snapshots are open on it."""
     skip_check: frozenset[Check] = frozenset()
     """Tests of workers that are left out."""
+    left_behind: str = SWEEP_HINT
+    """What a person is told when the process ends without cleaning up."""
 
     @property
     def settings(self) -> str:
@@ -110,7 +112,7 @@ class Run:
         Raises ``OrchestratorError`` when it cannot begin: wrong datacenter, nothing selected, a privilege
         missing, another run at work, no cluster, workers that cannot do it. Nothing is left behind then.
         """
-        with listening(self._interrupted):
+        with listening(self._interrupted, self._config.left_behind):
             stock = self._source.stock()
             run = self._ledger.begin_run(stock.identity, stock.inventory.datacenter_path)
             outcome = "failed"
@@ -230,6 +232,6 @@ class Run:
                 events=self._events,
                 patience=config.patience,
                 on_image=self._on_image,
-                leave=self._leave,
+                leave=lambda: self._leave(config.left_behind),
             ).run()
         return "done" if fleet.mode is Mode.RUN else "interrupted"

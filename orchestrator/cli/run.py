@@ -23,6 +23,7 @@ from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules
 from orchestrator.fleet.view import RunView
+from orchestrator.interrupts import SWEEP_HINT
 from orchestrator.job import JobSettings, Published
 from orchestrator.loop import HEARTBEAT_SECONDS, Patience
 from orchestrator.preflight.checks import Check
@@ -48,6 +49,7 @@ from orchestrator.wiring import (
     vcenter_settings,
 )
 
+_FILES_HINT = "nothing of the source folder was changed; the next run does what is left"
 FILE_WIDTH = 240
 """Columns of a table that goes to a file or a pipe."""
 
@@ -152,6 +154,7 @@ def run_config(settings: Settings) -> RunConfig:
         largest_data_disk=data_disk_limit(settings),
         datastore_free=snapshot_limits(settings).free_fraction,
         skip_check=frozenset(settings.skip_check) | needless_checks(settings.transport),
+        left_behind=SWEEP_HINT if settings.source is None else _FILES_HINT,
         patience=Patience(
             grace=settings.grace_seconds,
             heartbeat=min(HEARTBEAT_SECONDS, settings.worker_silence / 3),
