@@ -22,8 +22,6 @@ class Reference:
     size: int | None
     """Bytes of the file, of all its chunks together; None: not told."""
     chunk_size: int | None
-    compression: str
-    """``gzip``, ``identity`` or empty."""
 
     def names(self) -> tuple[str, ...]:
         """The files in which it lies: one, or its chunks (DSP0243, 7.1)."""
@@ -41,12 +39,10 @@ class Reference:
 class EnvelopeDisk:
     """A disk of an envelope."""
 
-    capacity: int
-    """Bytes."""
+    capacity: int | None
+    """Bytes; None: not told."""
     file: Reference | None
-    """None: it has no content yet."""
-    format: str
-    """A URI; what the disk really is, its bytes tell."""
+    """None: it has no content yet. In which format it is, and whether compressed, its bytes tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,7 @@ def _disk(
         case "disk" if identifier in disks:
             return _described(machine, disks[identifier], files)
         case "file" if identifier in files:
-            return EnvelopeDisk(files[identifier].size or 0, files[identifier], "")
+            return EnvelopeDisk(None, files[identifier])
         case _:
             raise DescriptorError(
                 f"{machine}: a hard disk refers to {resource!r}, which the OVF does not have",
@@ -169,7 +165,7 @@ def _described(machine: str, disk: Element, files: Mapping[str, Reference]) -> E
             f"{machine}: the disk {identifier} lies in the file {reference!r}, which the OVF does not name",
             "export the machine again",
         )
-    return EnvelopeDisk(size, files.get(reference), disk.attributes.get("format", ""))
+    return EnvelopeDisk(size, files.get(reference))
 
 
 def _reference(element: Element) -> Reference:
@@ -180,12 +176,8 @@ def _reference(element: Element) -> Reference:
             f"{href} is compressed by {compression!r}, which OVF does not have",
             "export it with gzip, or plain",
         )
-    return Reference(
-        href,
-        _number(element.attributes.get("size")),
-        _number(element.attributes.get("chunkSize")),
-        compression,
-    )
+    size, chunk_size = element.attributes.get("size"), element.attributes.get("chunkSize")
+    return Reference(href, _number(size), _number(chunk_size))
 
 
 def _number(text: str | None) -> int | None:

@@ -97,6 +97,15 @@ def test_as_virtualbox_writes_it() -> None:
     assert (str(address), disk.capacity) == ("sata0:0", 16 << 20)
 
 
+def test_a_disk_may_be_a_file_whose_capacity_nobody_tells() -> None:
+    ((_, disk),) = parsed(
+        machine("web", Hard(file='ovf:size="7"')).replace("ovf:/disk/d0", "ovf:/file/f0")
+    ).disks
+    assert disk.capacity is None
+    assert disk.file is not None
+    assert (disk.file.href, disk.file.size) == ("disk.vmdk", 7)
+
+
 def test_storage_items_of_version_2() -> None:
     """OVF 2 has items of their own for disks; what counts in them is called the same."""
     storage = item(17, 6, AddressOnParent=3, HostResource="ovf:/disk/d0", Parent=5).replace(
@@ -158,12 +167,12 @@ def test_what_cannot_be_is_an_error(change: tuple[str, str], said: str) -> None:
 
 
 def test_chunks() -> None:
-    assert Reference("d.vmdk", 25, 10, "").names() == tuple(f"d.vmdk.{number:09d}" for number in range(3))
-    assert Reference("d.vmdk", 20, 10, "gzip").names() == ("d.vmdk.000000000", "d.vmdk.000000001")
-    assert Reference("d.vmdk", 20, None, "").names() == ("d.vmdk",)
+    assert Reference("d.vmdk", 25, 10).names() == tuple(f"d.vmdk.{number:09d}" for number in range(3))
+    assert Reference("d.vmdk", 20, 10).names() == ("d.vmdk.000000000", "d.vmdk.000000001")
+    assert Reference("d.vmdk", 20, None).names() == ("d.vmdk",)
     for size, chunk in ((None, 10), (1 << 60, 1)):
         with pytest.raises(DescriptorError):
-            Reference("d.vmdk", size, chunk, "").names()
+            Reference("d.vmdk", size, chunk).names()
 
 
 @pytest.mark.parametrize(
