@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 from orchestrator.datastores import DatastoreExporter
-from orchestrator.errors import ConnectError
+from orchestrator.errors import ConnectError, UsageError
 from orchestrator.fleet.admission import Budgets
 from orchestrator.in_place import InPlaceExporter, Transport
 from orchestrator.nbdkit import Vddk
@@ -18,6 +18,7 @@ from orchestrator.settings import Settings
 from orchestrator.vddk import VddkExporter
 from orchestrator.vsphere import tls
 from orchestrator.vsphere.client import VCenter
+from orchestrator.vsphere.values import CheckResult
 from orchestrator.wiring import HOUR, vcenter_settings
 
 LOOPBACK = "127.0.0.1"
@@ -71,6 +72,24 @@ def vddk(settings: Settings) -> Vddk:
 def needless_checks(transport: Transport) -> frozenset[Check]:
     """Tests of workers that a run does without: read in place, disks come through this process."""
     return frozenset() if transport is Transport.NFC else frozenset({Check.HOSTS})
+
+
+def check_transport(settings: Settings) -> Iterator[CheckResult]:
+    """What the transport takes on this machine. Raises ``ConnectError``."""
+    transport = settings.transport
+    if transport is Transport.NFC:
+        return
+    through = f"through this process at {own_address(settings.scheduler)}, which workers must reach"
+    if transport is Transport.DATASTORE:
+        yield CheckResult(transport, True, f"disks are read in place, {through}")
+        return
+    try:
+        vddk(settings).require()
+    except UsageError as error:
+        yield CheckResult(transport, False, error.message, error.hint)
+    else:
+        detail = f"nbdkit and a library are there; disks are read {through}; not run against the real library"
+        yield CheckResult(transport, True, detail)
 
 
 def own_address(scheduler: str) -> str:

@@ -35,6 +35,7 @@ from orchestrator.report import text
 from orchestrator.settings import Format, LogFormat, Settings, Verb
 from orchestrator.skew import clock
 from orchestrator.sources.directory import DirectorySource
+from orchestrator.transports import check_transport, needless_checks
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.values import CheckResult, Grade
 from orchestrator.wiring import registry_access, registry_prefix, snapshot_limits, vcenter_settings
@@ -115,7 +116,7 @@ class Findings:
 
 def find(settings: Settings, console: Console) -> Findings:
     """Find everything out; ``console`` shows what is being done."""
-    skip = settings.skip_check
+    skip = (*settings.skip_check, *needless_checks(settings.transport))
     access = replace(registry_access(settings), patience=_REGISTRY_SECONDS)
     findings = Findings()
     needs, files = Needs(), tuple[FileMark, ...]()
@@ -123,9 +124,11 @@ def find(settings: Settings, console: Console) -> Findings:
     match settings.source:
         case None:
             with console.status("vCenter"), findings.part("vCenter"):
-                with VCenter(vcenter_settings(settings), snapshot_limits(settings)) as vcenter:
+                limits = snapshot_limits(settings)
+                with VCenter(vcenter_settings(settings), limits, transport=settings.transport) as vcenter:
                     results, needs = check_vcenter(vcenter, settings.datacenter, selection)
                 findings.add("vCenter", results)
+                findings.add("transport", check_transport(settings))
         case folder:
             with console.status("source"), findings.part("source"):
                 source = DirectorySource(folder, settings.package_digests)

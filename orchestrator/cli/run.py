@@ -95,7 +95,7 @@ def open_source(settings: Settings) -> Iterator[Source]:
         case None if settings.datacenter:
             limits = snapshot_limits(settings), lease_limits(settings)
             with (
-                VCenter(vcenter_settings(settings), *limits) as vcenter,
+                VCenter(vcenter_settings(settings), *limits, settings.transport) as vcenter,
                 exporter(settings, vcenter) as in_place,
             ):
                 yield VSphereSource(vcenter, settings.datacenter, in_place)

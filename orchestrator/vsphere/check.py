@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pyVmomi import vim
 
+from orchestrator.in_place import Transport
 from orchestrator.skew import clock
 from orchestrator.vsphere import certificate, inventory, names, privileges
 from orchestrator.vsphere.properties import below
@@ -24,6 +25,7 @@ def check(
     datacenter: str,
     vms: Sequence[VirtualMachine] = (),
     limits: SnapshotLimits | None = None,
+    transport: Transport = Transport.NFC,
 ) -> tuple[CheckResult, ...]:
     """Version, clock, privileges and room, in the order in which a person should mend them.
 
@@ -39,7 +41,7 @@ def check(
         _trust(session),
         _clock(session),
         *privileges.on_datacenter(session, moref, path),
-        *privileges.on_vms(session, vms, stores),
+        *privileges.on_vms(session, vms, stores, transport),
         *_room(vms, stores, limits or SnapshotLimits()),
     )
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
+from orchestrator.in_place import Transport
 from orchestrator.vsphere import check, inventory, making, privileges, removal
 from orchestrator.vsphere import lease as leases
 from orchestrator.vsphere import snapshot as snapshots
@@ -53,7 +54,9 @@ class VCenter:
         settings: VCenterSettings,
         snapshot_limits: SnapshotLimits | None = None,
         lease_limits: LeaseLimits | None = None,
+        transport: Transport = Transport.NFC,
     ) -> None:
+        self._transport = transport
         self._limits = snapshot_limits or SnapshotLimits()
         self._session = Session(settings)
         self._session.open()
@@ -153,14 +156,14 @@ class VCenter:
     def check(self, datacenter: str, vms: Sequence[VirtualMachine] = ()) -> tuple[CheckResult, ...]:
         """The pre-flight check's vCenter part."""
         with translated(f"checking {datacenter}"):
-            return check.check(self._session, datacenter, vms, self._limits)
+            return check.check(self._session, datacenter, vms, self._limits, self._transport)
 
     def privileges(
         self, vms: Sequence[VirtualMachine], datastores: Iterable[DatastoreInfo]
     ) -> tuple[CheckResult, ...]:
         """The privileges that converting the VMs takes."""
         with translated("asking for privileges"):
-            return privileges.on_vms(self._session, vms, datastores)
+            return privileges.on_vms(self._session, vms, datastores, self._transport)
 
     def leave(self, seconds: float) -> None:
         """Close within so many seconds, or leave it at that."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from orchestrator.in_place import Transport
 from orchestrator.vsphere.faults import describe
 from orchestrator.vsphere.properties import of
 from orchestrator.vsphere.session import Session
@@ -50,6 +51,40 @@ DATACENTER_PRIVILEGES = (Privilege("System.View", "any role", "find the VMs"), V
 DATASTORE_PRIVILEGES = (
     Privilege("System.Read", "Read-only", "see how full a datastore is before a snapshot grows on it"),
 )
+TRANSPORT_ON_VMS: Mapping[Transport, tuple[Privilege, ...]] = {
+    Transport.VDDK: (
+        Privilege(
+            "VirtualMachine.Provisioning.DiskRandomRead",
+            "Virtual machine > Provisioning > Allow read-only disk access",
+            "read disks by VDDK; without it they go by the export lease",
+            blocks=False,
+        ),
+        Privilege(
+            "VirtualMachine.Provisioning.GetVmFiles",
+            "Virtual machine > Provisioning > Allow virtual machine download",
+            "read disks by VDDK; without it they go by the export lease",
+            blocks=False,
+        ),
+    )
+}
+"""What a transport takes beside. Source: Virtual Disk Development Kit Programming Guide, "Privileges"."""
+TRANSPORT_ON_DATASTORES: Mapping[Transport, tuple[Privilege, ...]] = {
+    Transport.DATASTORE: (
+        Privilege(
+            "Datastore.Browse",
+            "Datastore > Browse datastore",
+            "read disks in place; without it they go by the export lease",
+            blocks=False,
+        ),
+        Privilege(
+            "Datastore.FileManagement",
+            "Datastore > Low level file operations",
+            "read disks in place; without it they go by the export lease",
+            blocks=False,
+        ),
+    )
+}
+"""Source: vSphere Web Services SDK Programming Guide, "HTTP Access to vSphere Server Files"."""
 HOST_PRIVILEGES = (
     Privilege("System.Read", "Read-only", "keep to a budget for each host, and test its reach", blocks=False),
 )
@@ -64,7 +99,10 @@ def on_datacenter(session: Session, moref: str, path: str) -> tuple[CheckResult,
 
 
 def on_vms(
-    session: Session, vms: Sequence[VirtualMachine], datastores: Iterable[DatastoreInfo]
+    session: Session,
+    vms: Sequence[VirtualMachine],
+    datastores: Iterable[DatastoreInfo],
+    transport: Transport = Transport.NFC,
 ) -> tuple[CheckResult, ...]:
     """Each privilege that converting the VMs takes, on them and on what is around them.
 
@@ -76,9 +114,14 @@ def on_vms(
     stores = {store.moref: store.name for store in datastores if store.name in used}
     unseen = used - set(stores.values())  # they bear their morefs for names
     wanted = (
-        (VM_PRIVILEGES, {vm.moref: vm.name for vm in vms}, vim.VirtualMachine, "the VMs"),
         (
-            DATASTORE_PRIVILEGES,
+            VM_PRIVILEGES + TRANSPORT_ON_VMS.get(transport, ()),
+            {vm.moref: vm.name for vm in vms},
+            vim.VirtualMachine,
+            "the VMs",
+        ),
+        (
+            DATASTORE_PRIVILEGES + TRANSPORT_ON_DATASTORES.get(transport, ()),
             stores | {moref: moref for moref in sorted(unseen)},
             vim.Datastore,
             "their datastores",

@@ -217,3 +217,29 @@ def test_an_end_in_the_middle(
         until(lambda: len(simulator.sessions()) <= 1)
         simulator.end_sessions()
     assert [snapshot.name for snapshot in simulator.snapshots()] == [BY_HAND]
+
+
+def test_check_tells_what_each_transport_takes(orchestrate: Orchestrate, simulator: Simulator) -> None:
+    skip = ("--skip-check", "workers", "--format", "json")
+    simulator.change(denied_privileges=["Datastore.FileManagement"])
+
+    def lines(*arguments: str) -> dict[str, dict[str, str]]:
+        found = json.loads(orchestrate("check", *skip, *arguments).out)
+        return {line["name"]: line for line in found["checks"]}
+
+    assert not {"Datastore.Browse on their datastores", "datastore", "vddk"} & lines().keys()
+    found = lines(*PLACE)
+    assert found["Datastore.Browse on their datastores"]["grade"] == "fine"
+    assert found["Datastore.FileManagement on their datastores"]["grade"] == "warning"
+    assert "go by the export lease" in found["Datastore.FileManagement on their datastores"]["found"]
+    assert "127.0.0.1, which workers must reach" in found["datastore"]["found"]
+    found = lines("--transport", "vddk")
+    assert found["VirtualMachine.Provisioning.DiskRandomRead on the VMs"]["grade"] == "fine"
+    assert (found["vddk"]["grade"], found["vddk"]["found"][:26]) == ("blocking", "no lib64/libvixDiskLib.so*")
+
+
+def test_without_the_library_no_snapshot_is_made(orchestrate: Orchestrate, simulator: Simulator) -> None:
+    said = orchestrate("--transport", "vddk")
+    assert said.status == ExitCode.USAGE
+    assert "--vddk-libdir" in said.err
+    assert simulator.count("CreateSnapshot_Task") == 0
