@@ -48,6 +48,17 @@ def mounted(
             subprocess.run(["umount", folder], check=True)
 
 
+@contextmanager
+def loop_device(image: Path) -> Iterator[str]:
+    """The path of a loop device over the whole of ``image``; needs root."""
+    found = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True)
+    device = found.stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 def kernel_entries(root: Path) -> list[Entry]:
     """Every entry beneath ``root`` as the kernel tells it, in the order of ``Filesystem.walk``."""
     return [entry for entry, _ in _walk(root)]

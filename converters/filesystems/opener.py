@@ -75,6 +75,8 @@ class VolumeOpener:
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
         self._storages: dict[Volume, Storage] = {}
+        self._journals: dict[Volume, Volume] = {}
+        """Journals on devices of their own, by the volume that they serve."""
         self._volumes: tuple[Volume, ...] = ()
         with ExitStack() as stack:
             self.disks: tuple[Disk, ...] = tuple(self._open_disk(stack, source) for source in self._sources)
@@ -189,17 +191,21 @@ class VolumeOpener:
                     self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
                 outside = filesystem.external_journal if isinstance(filesystem, ExtFilesystem) else ""
                 need = Need(type, dirty=filesystem.needs_recovery)
-                return need, self._without_journal(outside) if need.dirty and outside else {}
+                return self._with_journal(place, outside) if need.dirty and outside else (need, {})
         except (FilesystemError, UnsupportedError) as error:
             return Need(type), {IN_PROCESS[type]: str(error)}
 
-    def _without_journal(self, identifier: str) -> dict[Engine, str]:
-        """Why nobody replays a journal that is on another volume: whoever mounts needs to be told which."""
-        wanted = ("jbd", identifier)
-        found = (volume for volume in self._volumes if (volume.content.type, volume.content.uuid) == wanted)
-        place = next((f"on {describe(volume)}" for volume in found), "on none of the disks")
-        reason = f"its journal is not replayed: it is a device of its own, UUID={identifier}, {place}"
-        return {Engine.UML: reason, Engine.GUESTFS: reason}
+    def _with_journal(self, volume: Volume, identifier: str) -> tuple[Need, dict[Engine, str]]:
+        """Who replays a journal that is a device of its own: only one who can be told which device."""
+        type, wanted = volume.content.type, ("jbd", identifier)
+        found = (other for other in self._volumes if (other.content.type, other.content.uuid) == wanted)
+        journal = next(found, None)
+        where = "none of the disks" if journal is None else describe(journal)
+        reason = f"its journal is a device of its own, UUID={identifier}, on {where}"
+        if journal is None:
+            return Need(type, dirty=True), {Engine.UML: reason, Engine.GUESTFS: reason}
+        self._journals[volume] = journal
+        return Need(type), {IN_PROCESS[type]: reason, Engine.GUESTFS: reason}
 
     def _open_by(self, engine: Engine, place: Place, options: str, need: Need) -> Opened:
         match engine, place:
@@ -213,7 +219,8 @@ class VolumeOpener:
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
                 return Opened(self._read(self._recover(place), place), reader, recovered=True)
             case Engine.UML_READER, Volume():
-                return Opened(self._by_kernel(place, options), str(engine), recovered=need.dirty)
+                recovered = need.dirty or place in self._journals
+                return Opened(self._by_kernel(place, options), str(engine), recovered=recovered)
             case _:
                 appliances = GuestfsFilesystem(self.appliance, self._device(place), options)
                 return Opened(appliances, "guestfs", recovered=need.dirty)
@@ -239,8 +246,11 @@ class VolumeOpener:
         type, disk = volume.content.type, self.disks[volume.disk]
         if isinstance(disk, DeviceDisk) and not volume.start:
             return WalkedFilesystem(UmlFilesystem(disk.session, disk.device.path, type, options))
-        part = self._ranges.of(self.disks, volume)
-        session = Session([part], self._scratch, modules=FILESYSTEM_MODULES.get(type, ()))
+        parts = [self._ranges.of(self.disks, volume)]
+        if (journal := self._journals.get(volume)) is not None:
+            parts.append(self._ranges.of(self.disks, journal))
+            options = "journal_path=/dev/loop1"
+        session = Session(parts, self._scratch, modules=FILESYSTEM_MODULES.get(type, ()))
         self._stack.callback(session.close)
         return WalkedFilesystem(UmlFilesystem(session, "/dev/loop0", type, options))
 

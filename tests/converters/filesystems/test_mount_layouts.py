@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,7 @@ from tests.converters.filesystems.guest_disks import (
     root_files,
 )
 from tests.converters.filesystems.test_boot_mounts import ETC, SYSTEMD, USR, mount
-from tests.kernel import mounted, needs_root
+from tests.kernel import loop_device, mounted, needs_root
 
 HOME, SRV, VAR = (
     "933ac7e1-2eb4-4f13-b844-0e14e2aef915",
@@ -214,8 +217,8 @@ def test_boot_loader_of_the_first_disk_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_journal_on_another_disk_is_refused_by_name(tmp_path: Path, is_there: bool) -> None:
-    """With changes that wait in it; without any, nothing is missing."""
+def test_a_journal_on_another_disk_is_named(tmp_path: Path, is_there: bool) -> None:
+    """With changes that wait in it; without any, nothing is missing. Here it is damaged, or away."""
     one, data, journal = tmp_path / "one", tmp_path / "data", tmp_path / "journal"
     fstab = "/dev/sda1 / ext4\n/dev/sdb /data ext4 defaults 0 2\n"
     make_disk(one, [Part(16, "ext4", root_files(fstab, data=None))], "dos")
@@ -227,9 +230,44 @@ def test_a_journal_on_another_disk_is_refused_by_name(tmp_path: Path, is_there: 
     with opened(tmp_path, *disks) as tree:
         assert [point.path for point in tree.mounts] == ["/", "/data"]
     debugfs(data, "feature needs_recovery")
+    with open(journal, "r+b") as file:
+        file.seek(4096)
+        file.write(bytes(8192))
     place = "on disk 2" if is_there else "on none of the disks"
     with pytest.raises(FilesystemError, match=f"a device of its own, UUID={identifier}, {place}"):
         opened(tmp_path, *disks)
+
+
+@pytest.mark.root
+@needs_root
+def test_a_journal_on_another_disk_is_replayed(tmp_path: Path) -> None:
+    """What it holds of a busy file system is there, as its own kernel would show it."""
+    one, data, journal = tmp_path / "one", tmp_path / "data", tmp_path / "journal"
+    make_disk(one, [Part(16, "ext4", root_files("LABEL=data /data ext4\n", data=None))], "dos")
+    make(data, "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-L", "data", size=64 << 20)
+    with ExitStack() as stack:
+        outside = stack.enter_context(loop_device(make(journal, "-O", "journal_dev", "-b", "4096")))
+        device = stack.enter_context(loop_device(data))
+        subprocess.run(["tune2fs", "-J", f"device={outside}", device], check=True, capture_output=True)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrate-mount-"))
+        subprocess.run(["mount", "-t", "ext4", "-o", "dioread_lock", device, folder], check=True)
+        stack.callback(subprocess.check_call, ["umount", folder])
+        for number in range(50):
+            with open(Path(folder, f"{number}"), "w") as file:
+                file.write(f"new {number}")
+                file.flush()
+                os.fsync(file.fileno())
+        for path in (data, journal):
+            subprocess.run(["cp", "--sparse=always", path, path.with_suffix(".busy")], check=True)
+    with opened(tmp_path, one, data.with_suffix(".busy"), journal.with_suffix(".busy")) as tree:
+        assert [(point.path, point.engine, point.recovered) for point in tree.mounts] == [
+            ("/", "ext2fs", False),
+            ("/data", "uml-reader", True),
+        ]
+        assert [read(tree, b"data/%d" % number) for number in range(50)] == [
+            b"new %d" % number for number in range(50)
+        ]
+        assert "disk 2" in tree.step_downs[0].reason
 
 
 @pytest.mark.root
