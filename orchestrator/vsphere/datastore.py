@@ -46,7 +46,7 @@ class DatastorePath:
 
     def target(self, datacenter: str) -> str:
         """Path and query of its URL; ``datacenter`` is an inventory path without a leading slash."""
-        query = urlencode({"dcPath": datacenter, "dsName": self.datastore}, quote_via=quote)
+        query = urlencode({"dcPath": datacenter, "dsName": self.datastore}, safe="/", quote_via=quote)
         return f"/folder/{quote(self.path)}?{query}"
 
     def __str__(self) -> str:
