@@ -96,19 +96,19 @@ class _Assembly:
         if fstab is None:
             self._tree.note("There is no /etc/fstab.")
         # An initial RAM disk mounts /usr before any unit in it is looked at.
-        usr = [line for line in parse(fstab or b"")[0] if line.target == "/usr"]
-        for line in usr:
-            self._follow(line)
+        usr = next((line for line in parse(fstab or b"")[0] if line.target == "/usr"), None)
+        if usr is not None:
+            self._follow(usr)
         found = boot_mounts(GuestFiles(self._tree), fstab)
         for note in found.notes:
             self._tree.note(note)
         self._tree.swap_files = tuple(
-            line.source for line in found.swap if line.source.startswith("/") and not is_device(line)
+            line.source for line in found.swap[:MOST] if line.source.startswith("/") and not is_device(line)
         )
         for line in found.skipped:
             self._skip(line)
         for line in found.mounted:
-            if not (usr and line.target == "/usr"):
+            if usr is None or line.target != "/usr":
                 self._follow(line)
         self._discover(root.place, found)
         self._tree.unmounted, told = unmounted(self._volumes, self._tree.mounts, self._told)
@@ -180,8 +180,12 @@ class _Assembly:
             self._tree.note(f"{line.target} does not show {line.source}: only one of them is a directory.")
             return
         below = self._tree.mounted_below(source.path) if line.has("rbind") else []
+        # Each that shows the one before it doubles their number.
+        if len(self._tree.mounts) + len(below) >= MOST:
+            self._tree.note(f"{line.target} does not show {line.source}: there are too many mounts.")
+            return
         self._tree.bind(source.path, target.path)
-        for path in below[: MOST - len(self._tree.mounts)]:
+        for path in below:
             if not (path + b"/").startswith(target.path + b"/"):
                 self._tree.bind(path, target.path + path[len(source.path) :])
 

@@ -11,6 +11,9 @@ from converters.filesystems.opener import VolumeOpener
 from converters.guest.facts import MountPoint, StepDown, UnmountedVolume, UnreadMount
 from converters.guest.files import printable
 
+MOST_NOTES = 1000
+"""A guest can have an fstab of half a million broken lines."""
+
 
 @dataclass(slots=True)
 class _Mount:
@@ -49,6 +52,7 @@ class GuestTree:
         self._by_path: dict[bytes, _Mount] = {}
         self._devices: dict[int, int] = {}
         self._notes: list[str] = []
+        self._more_notes = 0
         self.swap_files: tuple[str, ...] = ()
         """Files of the guest that its fstab names as swap space."""
         self.unread: list[UnreadMount] = []
@@ -75,11 +79,15 @@ class GuestTree:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was passed over or is doubtful, each a sentence."""
-        return (*self._notes, *self._opener.notes)
+        more = (f"{self._more_notes} more remarks are left out.",) if self._more_notes else ()
+        return (*self._notes, *more, *self._opener.notes)
 
     def note(self, sentence: str) -> None:
         """Say what was passed over."""
-        self._notes.append(printable(sentence))
+        if len(self._notes) < MOST_NOTES:
+            self._notes.append(printable(sentence))
+        else:
+            self._more_notes += 1
 
     def mount(self, path: bytes, filesystem: Filesystem, point: MountPoint | None) -> None:
         """Put a file system at a directory of the tree; the first one at ``b""``.

@@ -12,8 +12,9 @@ import pytest
 
 from converters.disks.base import RawFile
 from converters.errors import FilesystemError, NoLinuxError, UnsupportedError
+from converters.filesystems.boot_mounts import MOST
 from converters.filesystems.mounts import open_guest
-from converters.filesystems.tree import GuestTree
+from converters.filesystems.tree import MOST_NOTES, GuestTree
 from converters.guest.facts import UnmountedVolume, VolumeRole
 from tests.converters.filesystems.btrfs_images import make as make_btrfs
 from tests.converters.filesystems.btrfs_images import subvolume
@@ -138,6 +139,19 @@ def test_usr_on_a_volume_of_its_own_is_there_before_its_units(tmp_path: Path) ->
             ("/data", VolumeRole.DATA),
         ]
         assert tree.notes == ()
+
+
+def test_an_fstab_that_means_harm_costs_little(tmp_path: Path) -> None:
+    """A thousand times /usr, bind mounts that double each other, and junk up to the limit of the file."""
+    disk = tmp_path / "disk"
+    fstab = "/dev/sda1 / ext4\n" + "/dev/sda1 /usr ext4\n" * 1000 + "/dev/sda1 /srv ext4 noauto\n"
+    fstab += "".join(f"/ /b{number} none rbind\n" for number in range(20)) + "x\n" * 20_000
+    files = root_files(fstab, usr=None, **{f"b{number}": None for number in range(20)})
+    make_disk(disk, [Part(16, "ext4", files)], "dos")
+    with opened(tmp_path, disk) as tree:
+        assert len(tree.mounts) < MOST
+        assert len(tree.notes) == MOST_NOTES + 1
+        assert tree.notes[-1].endswith(" more remarks are left out.")
 
 
 def test_disks_by_the_names_of_their_hardware(tmp_path: Path) -> None:

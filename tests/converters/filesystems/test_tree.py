@@ -16,7 +16,7 @@ from converters.filesystems.empty import EmptyFilesystem
 from converters.filesystems.engines import Engine
 from converters.filesystems.fstab import parse
 from converters.filesystems.opener import VolumeOpener
-from converters.filesystems.tree import GuestTree
+from converters.filesystems.tree import MOST_NOTES, GuestTree
 from converters.guest.facts import MountPoint
 from converters.image.removals import RemovalTally
 from converters.image.tar import tar_stream
@@ -175,3 +175,10 @@ def test_notes_can_be_written(tree: GuestTree) -> None:
     """A name that is not UTF-8 is escaped: a report is text."""
     tree.note("caf\udce9")
     assert tree.notes == ("caf\\xe9",)
+
+
+def test_notes_have_an_end(tree: GuestTree) -> None:
+    for number in range(MOST_NOTES + 7):
+        tree.note(f"line {number} is broken")
+    assert len(tree.notes) == MOST_NOTES + 1
+    assert tree.notes[-1] == "7 more remarks are left out."
