@@ -51,7 +51,9 @@ def main() -> int:
     assignment: Assignment = pickle.load(sys.stdin.buffer)
     memory = assignment.reading.memory_bytes
     try:
-        confine(memory, reach.rules(assignment.disks, assignment.scratch, os.environ[SOCKETS]))
+        confine(
+            memory, reach.rules(assignment.disks, assignment.reading, assignment.scratch, os.environ[SOCKETS])
+        )
         serve(assignment, writer)
     except BrokenPipeError:  # the parent wants no more
         return 1

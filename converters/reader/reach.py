@@ -14,6 +14,7 @@ from typing import assert_never
 from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, PackedDisk, RawFile
 from converters.disks.parts import numbered_files
 from converters.reader.landlock import READ, RUN, Access, Rule
+from converters.request import Reading
 
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/sys"),
@@ -28,8 +29,8 @@ _MEMORY = "/dev/shm"
 _SOCKETS = Access.MAKE_FOLDER | Access.MAKE_SOCKET | Access.REMOVE_FOLDER | Access.REMOVE_FILE
 
 
-def rules(disks: Iterable[DiskSource], *folders: str) -> Iterator[Rule]:
-    """What may be done to which files, to read ``disks`` with ``folders`` of the process's own."""
+def rules(disks: Iterable[DiskSource], reading: Reading, *folders: str) -> Iterator[Rule]:
+    """What may be done to which files, to read ``disks`` so, with ``folders`` of the process's own."""
     for path in (*_SYSTEM, *_python()):
         yield Rule(path, RUN)
     for name in _DEVICES:
@@ -37,6 +38,8 @@ def rules(disks: Iterable[DiskSource], *folders: str) -> Iterator[Rule]:
     for disk in disks:
         for path in _files(disk):
             yield Rule(path, READ | Access.CONTROL_DEVICE)
+    if reading.luks_keys:
+        yield Rule(reading.luks_keys, READ)
     for folder in (*folders, _MEMORY):
         yield Rule(folder, _ALL)
     if os.geteuid() == 0:  # libguestfs has root's sockets nowhere else (guestfs(3), guestfs_get_sockdir)

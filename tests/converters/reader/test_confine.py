@@ -22,11 +22,13 @@ import ctypes, errno, json, os, resource, socket, subprocess, sys
 from converters.errors import UnsupportedError
 from converters.reader import confine as confining, landlock, reach
 from converters.disks import RawFile
+from converters.request import Reading
 
 DISK, SCRATCH = sys.argv[1:] or ("/dev/null", "/nowhere")
 
 def confine(memory):
-    confining.confine(memory, reach.rules([RawFile(DISK)], SCRATCH))
+    keys = os.path.join(os.path.dirname(SCRATCH), "keys")
+    confining.confine(memory, reach.rules([RawFile(DISK)], Reading(luks_keys=keys), SCRATCH))
 
 def attempt(action):
     try:
@@ -163,6 +165,8 @@ def test_of_files_only_disks_scratch_and_the_system_are_left(place: Path) -> Non
     disk.write_bytes(b"disk")
     secret.write_text("password")
     scratch.mkdir()
+    (place / "keys").mkdir()
+    (place / "keys" / "uuid").write_text("key of a volume")
     found = probe(
         """
 from pathlib import Path
@@ -179,6 +183,8 @@ def in_scratch():
 child = f"open({str(disk.parent / 'secret')!r})"
 print(json.dumps({
     "read the disk": disk.read_bytes().decode(),
+    "read a volume's key": (scratch.parent / "keys" / "uuid").read_text(),
+    "write a volume's key": attempt(lambda: write(scratch.parent / "keys" / "uuid")),
     "write the disk": attempt(lambda: write(disk)),
     "write scratch": attempt(in_scratch),
     "read beside the disk": attempt(lambda: (disk.parent / "secret").read_text()),
@@ -198,6 +204,8 @@ print(json.dumps({
     )
     assert found == {
         "read the disk": "disk",
+        "read a volume's key": "key of a volume",
+        "write a volume's key": "EACCES",
         "write the disk": "EACCES",
         "write scratch": "done",
         "read beside the disk": "EACCES",
