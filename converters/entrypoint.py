@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from converters.guest.facts import Directory, Service
 from converters.guest.ports import program_name
+from converters.guest.services.specification import is_check
 from converters.image.config import RunConfig
 from converters.init.specification import Path, Specification
 
@@ -27,8 +28,6 @@ FIRST_PROCESSES = frozenset(
 )
 """Programs that are fine as the first process: they handle signals there, and reap what they start."""
 
-_CHECK = re.compile(r"(?:^|\s)-t[q]?(?:\s|$)|configtest|--test|-c -q|--check")
-"""A look at the configuration before the start, without which nothing is missing."""
 _FILE_NAME = re.compile(r"[^A-Za-z0-9@._-]")
 
 
@@ -82,7 +81,7 @@ def _plain(service: Service) -> RunConfig:
 def _reasons(service: Service, specification: Specification) -> tuple[str, ...]:
     """What plain OCI configuration cannot say of the service."""
     execution = specification.execution
-    first = [command for command in specification.start_pre if not _CHECK.search(" ".join(command.words))]
+    first = [command for command in specification.start_pre if not is_check(command)]
     found = (
         ("it goes to the background", not service.command or specification.type == "forking"),
         ("commands run before it", bool(first or specification.before)),

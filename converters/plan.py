@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
-from converters.guest.facts import Directory, GuestFacts, Job, Port, Role, Service
+from converters.guest.facts import DataDirectory, Directory, GuestFacts, Job, Port, Role, Service
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
 
@@ -64,6 +64,7 @@ class ServicePlan:
     """Why it takes the init."""
     ports: tuple[Port, ...] = ()
     """Those too that only the machine itself reaches."""
+    data: tuple[DataDirectory, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -131,7 +132,13 @@ def _service_plans(
             named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
             run = replace(found.run, labels=named)
             yield ServicePlan(
-                service.name, run, found.specification, found.reasons, service.ports, service.notes
+                service.name,
+                run,
+                found.specification,
+                found.reasons,
+                service.ports,
+                service.data,
+                service.notes,
             )
 
 

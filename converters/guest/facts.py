@@ -45,6 +45,15 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """A directory whose content a service keeps and changes."""
+
+    path: str
+    source: str
+    """The file that said so, or what else did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """An enabled service of the guest."""
 
@@ -64,6 +73,7 @@ class Service:
     stop_signal: str = "SIGTERM"
     ports: tuple[Port, ...] = ()
     notes: tuple[str, ...] = ()
+    data: tuple[DataDirectory, ...] = ()
     specification: Specification | None = None
     """How the static init runs it; None where nothing but a command line is known."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from converters.guest.facts import DataDirectory
 from converters.image.config import RunConfig
 from converters.image.names import repository_names
 from converters.init.specification import Specification
@@ -63,8 +64,10 @@ def compose(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
         (0, "services:"),
         *(line for container in containers for line in _service(plan, container, containers, shared)),
     ]
-    if shared:
-        lines += [(0, "volumes:"), *((1, f"{quoted(_volume(path))}: {{}}") for path in shared)]
+    volumes = [name for name, _ in _volumes(shared)]
+    volumes += [_data_volume(container, one) for container in containers for one in container.data]
+    if volumes:
+        lines += [(0, "volumes:"), *((1, f"{quoted(name)}: {{}}") for name in sorted(volumes))]
     return "".join(f"{'  ' * depth}{text}\n" for depth, text in lines)
 
 
@@ -78,11 +81,14 @@ class _Container:
     run: RunConfig
     service: str
     specification: Specification | None = None
+    data: tuple[DataDirectory, ...] = ()
 
 
 def _machine(plan: ImagePlan, name: str, reference: str) -> _Container:
-    told = plan.services[0].specification if plan.service and plan.services else None
-    return _Container(name, name, reference, plan.run, plan.service, told)
+    if plan.service and plan.services:
+        (service,) = plan.services
+        return _Container(name, name, reference, plan.run, plan.service, service.specification, service.data)
+    return _Container(name, name, reference, plan.run, plan.service)
 
 
 def _containers(plan: ImagePlan, name: str, images: Mapping[str, str]) -> Iterator[_Container]:
@@ -91,7 +97,13 @@ def _containers(plan: ImagePlan, name: str, images: Mapping[str, str]) -> Iterat
         if service.name in images:
             key = keys[service.name]
             yield _Container(
-                key, f"{name}-{key}", images[service.name], service.run, service.name, service.specification
+                key,
+                f"{name}-{key}",
+                images[service.name],
+                service.run,
+                service.name,
+                service.specification,
+                service.data,
             )
 
 
@@ -132,7 +144,9 @@ def _body(
         # Whoever owns the network publishes the ports of all.
         ports = dict.fromkeys(port for one in containers for port in one.run.exposed_ports)
         yield from _list("ports", map(_published, ports))
-    yield from _list("volumes", (f"{_volume(path)}:{path}" for path in shared))
+    # A named volume that is new takes its content, owner and mode from the image.
+    kept = [(_data_volume(container, one), one.path) for one in container.data]
+    yield from _list("volumes", (f"{name}:{path}" for name, path in [*kept, *_volumes(shared)]))
     yield from _mapping("environment", container.run.env)
     yield from _mapping("labels", container.run.labels)
 
@@ -156,9 +170,14 @@ def _shared_directories(plan: ImagePlan) -> tuple[str, ...]:
     return tuple(sorted(tops - {"/run/lock", "/run/user", "/run/sshd", "/run/sudo"}))
 
 
-def _volume(path: str) -> str:
-    """The name of the volume for a directory below /run."""
-    return re.sub(r"[^a-zA-Z0-9._-]", "-", path.strip("/").replace("/", "-"))
+def _volumes(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Volumes for directories, by a name made of each path."""
+    return [(re.sub(r"[^a-zA-Z0-9._-]", "-", path.strip("/")), path) for path in paths]
+
+
+def _data_volume(container: _Container, data: DataDirectory) -> str:
+    ((name, _),) = _volumes([data.path])
+    return f"{container.key}-{name}"
 
 
 def _restart(plan: ImagePlan) -> Iterator[Line]:

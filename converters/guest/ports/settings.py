@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -168,12 +168,9 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
     line = " ".join(words[1:])
     if daemon.argument and (said := re.search(rf"(?:^|\s){daemon.argument}(?:\s|$)", line)):
         return _each({int(said[1]): "command line"}, daemon, loopback=False)
-    named = [word for word in re.split(r"[\s=]", line) if word.endswith((".conf", ".cfg"))]
     numbers: dict[int, str] = {}
     address = daemon.default_address
-    for path in dict.fromkeys(
-        [*named, *(path for place in daemon.places for path in _expanded(files, place))]
-    ):
+    for path in configuration_files(files, line, daemon.places):
         text = files.text(path) or ""
         for value in _values(text, daemon.setting, daemon.sections):
             numbers = {**(numbers if daemon.many else {}), int(value): printable(path)}
@@ -182,6 +179,12 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
     if not numbers and daemon.default:
         numbers = dict.fromkeys((daemon.default, *daemon.also), f"default of {program}")
     return _each(numbers, daemon, is_loopback(address))
+
+
+def configuration_files(files: GuestFiles, line: str, places: Iterable[str]) -> Iterable[str]:
+    """Files that a command line names, then those of ``places``, each once."""
+    named = [word for word in re.split(r"[\s=]", line) if word.endswith((".conf", ".cfg", ".ini", ".cnf"))]
+    return dict.fromkeys([*named, *(path for place in places for path in _expanded(files, place))])
 
 
 def _each(numbers: Mapping[int, str], daemon: Daemon, loopback: bool) -> tuple[Port, ...]:

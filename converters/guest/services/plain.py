@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from converters.guest.accounts import Accounts
+from converters.guest.data import data_directories
 from converters.guest.facts import Role, Service
 from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import SERVICE_PATH
@@ -66,6 +67,7 @@ def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: s
         stop_signal=found.stop_signal or plain.stop_signal or "SIGTERM",
         ports=service_ports(files, found.words, environment),
         notes=(*notes, *(() if plain.words else found.notes)),
+        data=data_directories(files, found.words),
         specification=None if reason or not plain.words else _specification(plain, found),
     )
 

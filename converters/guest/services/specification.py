@@ -29,6 +29,7 @@ from converters.init.specification import (
     Specification,
 )
 
+_CHECK = re.compile(r"(?:^|\s)-t[q]?(?:\s|$)|configtest|--test|-c -q|--check")
 _MAIN = "MAINPID"
 _MARK = "\x01"
 """Stands for a variable that only a running service has, while the others are replaced."""
@@ -268,6 +269,11 @@ def _signal(name: str) -> str:
 def _status(word: str) -> str:
     """An exit code or a signal's name, as the init compares them."""
     return word if word.isdecimal() or word.startswith("SIG") else f"SIG{word}"
+
+
+def is_check(command: Command) -> bool:
+    """Whether a command only looks at the configuration: nothing is missing where it does not run."""
+    return _CHECK.search(" ".join(command.words)) is not None
 
 
 def in_foreground(specification: Specification, found: Foreground) -> Specification:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from converters.guest.accounts import Accounts
-from converters.guest.facts import Role, Service
+from converters.guest.data import data_directories
+from converters.guest.facts import DataDirectory, Role, Service
 from converters.guest.files import GuestFiles, printable
 from converters.guest.ports import service_ports
 from converters.guest.services.conditions import failing_condition
@@ -25,6 +26,7 @@ from converters.guest.services.words import (
     split_words,
     unit_specifiers,
 )
+from converters.init.specification import Specification
 
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Sockets")
 _ACTIVATORS = ("socket", "path")
@@ -141,6 +143,7 @@ def _service(
         stop_signal=found.stop_signal or execution.stop_signal,
         ports=ports,
         notes=execution.notes,
+        data=() if specification is None else _data(files, found.words, execution, specification),
         specification=specification,
     )
 
@@ -163,3 +166,12 @@ def _foreground(files: GuestFiles, execution: Execution) -> Foreground:
         return Foreground()
     words = execution.commands[0].words
     return foreground(files, words) if execution.type == "forking" else Foreground(words)
+
+
+def _data(
+    files: GuestFiles, words: tuple[str, ...], execution: Execution, specification: Specification
+) -> tuple[DataDirectory, ...]:
+    state = (path.path for path in specification.paths if path.path.startswith("/var/lib/"))
+    return data_directories(
+        files, words or (execution.commands[0].words if execution.commands else ()), state
+    )

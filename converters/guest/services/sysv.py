@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from converters.guest.data import data_directories
 from converters.guest.facts import Role, Service
 from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import SERVICE_PATH
@@ -63,6 +64,7 @@ def script_service(files: GuestFiles, name: str, path: str) -> Service:
         stop_signal=found.stop_signal or "SIGTERM",
         ports=service_ports(files, found.words, {}),
         notes=found.notes if reason else (),
+        data=data_directories(files, found.words),
         specification=None if reason else _specification(name, path, found),
     )
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.guest.facts import Directory
+from converters.guest.facts import DataDirectory, Directory
 from converters.image.config import RunConfig
 from converters.init.specification import Execution, Specification
 from converters.init.specification import Path as SpecificationPath
@@ -180,6 +180,7 @@ SEVERAL = replace(
                 execution=Execution(ambient_capabilities=("CAP_IPC_LOCK", "CAP_NET_BIND_SERVICE")),
                 stop_seconds=12.5,
             ),
+            data=(DataDirectory("/var/lib/x", "its unit"),),
         ),
     ),
 )
@@ -201,10 +202,13 @@ def test_several_services_share_network_and_sockets() -> None:
         f"registry.example.org:5000/demo/web-01@{image.digest}" for image in IMAGES
     ]
     assert (nginx["container_name"], php["container_name"]) == ("web-01-nginx", "web-01-php8.2-fpm")
-    assert document["volumes"] == {"run-php": {}, "run-pool": {}}
-    assert {tuple(one["volumes"]) for one in services.values()} == {
-        ("run-php:/run/php", "run-pool:/run/pool")
-    }
+    assert document["volumes"] == {"php8.2-fpm-var-lib-x": {}, "run-php": {}, "run-pool": {}}
+    shared = ["run-php:/run/php", "run-pool:/run/pool"]
+    assert [one["volumes"] for one in services.values()] == [
+        shared,
+        shared,
+        ["php8.2-fpm-var-lib-x:/var/lib/x", *shared],
+    ]
     assert "ports" not in nginx and "hostname" not in nginx
     assert (php["cap_add"], php["stop_grace_period"]) == (["IPC_LOCK"], "18s")
     assert php["environment"] == {"A": "$$B"}
