@@ -6,21 +6,16 @@ and over TLS with a certificate of this process's making that the worker pins; a
 
 from __future__ import annotations
 
-import hashlib
 import http.server
 import logging
 import re
 import secrets
 import socket
-import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -37,7 +32,6 @@ _IDLE_SECONDS = 300.0
 """Until a connection without a request is closed."""
 _PATH = re.compile(r"/([\w-]{43})/(\d{1,5})")
 _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})")
-_VALID = timedelta(days=3650)
 
 
 class Source(Protocol):
@@ -134,7 +128,10 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], proxy: Proxy) -> None:
         self.proxy = proxy
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        context, self.thumbprint = _identity()
+        # Here, as it takes long to import, and few runs need it.
+        from orchestrator.own_identity import own_identity
+
+        context, self.thumbprint = own_identity()
         super().__init__(address, _Handler)
         # Hands are shaken in the connection's own thread: one that is slow holds up nobody.
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -221,36 +218,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-
-def _identity() -> tuple[ssl.SSLContext, str]:
-    """A server's context with a new key and certificate, and the certificate's SHA-256."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "orchestrate")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _VALID)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + certificate.public_bytes(pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory(prefix="orchestrate-proxy-") as folder:  # OpenSSL reads files alone
-        file = Path(folder) / "identity.pem"
-        file.touch(0o600)
-        file.write_bytes(secret)
-        context.load_cert_chain(file)
-    digest = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
-    return context, digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.settings import PRODUCT
 
 _IDLE_SECONDS = 60.0
+_KEEP_SECONDS = 10.0
+"""For which a connection without a request is used again: servers close them at some time."""
 _LOGINS = 3
 """For one read: an administrator may end the new session, too, yet not for ever."""
 _REFUSED = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
@@ -56,7 +59,8 @@ class Folder:
         self._session = session
         self._slots = threading.BoundedSemaphore(connections)
         self._lock = threading.Lock()
-        self._idle: list[tls.Connection] = []
+        self._idle: list[tuple[float, tls.Connection]] = []
+        """Since when, and what."""
         self._context = tls.context(session.settings)
 
     @property
@@ -101,7 +105,7 @@ class Folder:
         """Close what is idle."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for _, connection in idle:
             connection.close()
 
     def _read(self, target: str, offset: int, length: int) -> _Range:
@@ -148,7 +152,10 @@ class Folder:
         """A connection of the caller's own, kept when all went well."""
         settings = self._session.settings
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
+            since, connection = self._idle.pop() if self._idle else (0.0, None)
+        if connection is not None and time.monotonic() - since > _KEEP_SECONDS:
+            connection.close()
+            connection = None
         if connection is None:
             connection = tls.Connection(
                 settings.host,
@@ -166,7 +173,7 @@ class Folder:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            self._idle.append((time.monotonic(), connection))
 
 
 def _range(answer: http.client.HTTPResponse, offset: int) -> _Range:

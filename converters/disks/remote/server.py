@@ -10,7 +10,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -60,8 +60,12 @@ class NbdServer:
         self._closed = False
 
     def __enter__(self) -> Self:
-        self._listener.bind(self._path)
-        self._listener.listen(_CONNECTIONS)
+        try:
+            self._listener.bind(self._path)
+            self._listener.listen(_CONNECTIONS)
+        except BaseException:
+            self._listener.close()
+            raise
         self._start(self._accept)
         return self
 
@@ -78,8 +82,8 @@ class NbdServer:
         self._listener.close()
         Path(self._path).unlink(missing_ok=True)
 
-    def _start(self, target: object, *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, name="nbd-server")  # type: ignore[arg-type]
+    def _start(self, target: Callable[..., None], *arguments: socket.socket) -> None:
+        thread = threading.Thread(target=target, args=arguments, name="nbd-server")
         self._threads = [one for one in self._threads if one.is_alive()]
         self._threads.append(thread)
         thread.start()
