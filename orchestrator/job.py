@@ -164,8 +164,11 @@ class Control(Publisher):
         """End the export and remove the snapshot, whatever state they are in."""
         if order.in_place is not None and self._in_place is not None:
             self._in_place.end(order.in_place)
-        if order.lease is not None:
-            self._end_lease(order.lease, order.downloaded)
+        ended = "" if order.lease is None else self._end_lease(order.lease, order.downloaded)
+        removal = self._remove(order)
+        return replace(removal, note="; ".join(filter(None, (ended, removal.note))))
+
+    def _remove(self, order: ReleaseOrder) -> Removal:
         if order.snapshot is not None:
             return self._vcenter.remove_snapshot(order.snapshot)
         marker = Marker(self._ledger, self._run.id, order.job, expires=0)
@@ -182,14 +185,16 @@ class Control(Publisher):
         expires = self._vcenter.current_time() + self._settings.snapshot_seconds
         return Marker(ledger=self._ledger, run=self._run.id, job=job, expires=int(expires))
 
-    def _end_lease(self, lease: Lease, downloaded: bool) -> None:
+    def _end_lease(self, lease: Lease, downloaded: bool) -> str:
+        """What a person should know of a download that broke off because its lease had ended."""
         try:
             if downloaded:
                 self._vcenter.complete_lease(lease)
-            else:
-                self._vcenter.abort_lease(lease, "the download ended early")
+            elif ended := self._vcenter.abort_lease(lease, "the download ended early"):
+                return f"its export lease had ended: {ended}"
         except OrchestratorError as error:  # it ends by its time-out; the snapshot must not wait for that
             log.warning("the lease %s could not be ended: %s", lease.moref, error)
+        return ""
 
 
 @dataclass(slots=True)

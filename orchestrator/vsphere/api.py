@@ -122,8 +122,11 @@ class VCenterApi(Protocol):
         """Everything was downloaded. Harmless on a lease that is gone."""
         ...
 
-    def abort_lease(self, lease: Lease, reason: str = "") -> None:
-        """The download ended early. Harmless on a lease that is gone."""
+    def abort_lease(self, lease: Lease, reason: str = "") -> str:
+        """The download ended early. Harmless on a lease that is gone.
+
+        Gives why it was over before that, as far as is known; empty where it was not.
+        """
         ...
 
     def current_time(self) -> float:

@@ -144,10 +144,12 @@ class VCenter:
             with translated(f"completing the export of {lease.vm}"):
                 leases.complete(self._session, lease.moref)
 
-    def abort_lease(self, lease: Lease, reason: str = "") -> None:
-        """The download ended early."""
+    def abort_lease(self, lease: Lease, reason: str = "") -> str:
+        """The download ended early; gives why the lease was over before that."""
+        ended = self._keeper.ended(lease.moref)
         if self._keeper.release(lease.moref):
-            leases.abort(self._session, lease.moref, reason)
+            ended = leases.abort(self._session, lease.moref, reason)
+        return ended
 
     def datastores(self, connections: int) -> DatastoreReader:
         """Reads snapshots' disks where they lie, to be closed by the caller; reads at one time."""

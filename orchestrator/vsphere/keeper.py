@@ -109,6 +109,12 @@ class Keeper:
                 kept.received = count
                 kept.moved = self._clock()
 
+    def ended(self, moref: str) -> str:
+        """Why a lease that is kept is over; empty while it is not, as far as is known."""
+        with self._changed:
+            kept = self._kept.get(moref)
+            return kept.ended if kept is not None else ""
+
     def release(self, moref: str) -> bool:
         """Stop reporting; whether the lease was still alive as far as is known."""
         with self._changed:

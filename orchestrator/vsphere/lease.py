@@ -96,17 +96,35 @@ def complete(session: Session, moref: str) -> None:
         log.info("the export lease had ended before it was completed: %s", describe(fault))
 
 
-def abort(session: Session, moref: str, reason: str = "") -> None:
-    """End the lease early; one that is gone is left alone, and vCenter away ends it by itself."""
+def abort(session: Session, moref: str, reason: str = "") -> str:
+    """End the lease early; one that is gone is left alone, and vCenter away ends it by itself.
+
+    Gives why it had ended before; empty where it had not, or that cannot be asked.
+    """
     log.info("an export lease is aborted%s", f": {reason}" if reason else "")
+    ended = ""
     try:
+        ended = _ending(session, moref)
         # No fault goes with it: pyvmomi copies a fault to send it, and cannot where Dask was imported after
         # pyvmomi's faults (tblib.pickling_support.install copies exceptions in its own way).
         _managed(session, moref).HttpNfcLeaseAbort(None)
     except _OVER as over:
         log.debug("the export lease had ended already: %s", describe(over))
+        return ended or describe(over)
     except (vmodl.MethodFault, OrchestratorError) as error:
         log.warning("the export lease could not be aborted, and ends at its time-out: %s", describe(error))
+    return ended
+
+
+def _ending(session: Session, moref: str) -> str:
+    """Why a lease is over; empty while it is not."""
+    row = one(session, _managed(session, moref), ("state", "error"))
+    if row is None:
+        return "vCenter does not know it any more"
+    error = row.get("error")
+    if row.get("state") != "error":
+        return ""
+    return describe(error) if error else "vCenter gives no reason"
 
 
 def disks(urls: Sequence[Any], hardware: Sequence[Any], host: str) -> tuple[LeaseDisk, ...]:

@@ -153,12 +153,23 @@ def test_the_lease_is_ended_before_the_snapshot_goes(
     before = simulator.leases()
     snapshot = control.snapshot(web.moref, JOB)
     lease = control.export(snapshot)
-    control.release(order(web, snapshot=snapshot, lease=lease, downloaded=downloaded))
+    released = control.release(order(web, snapshot=snapshot, lease=lease, downloaded=downloaded))
+    assert released.note == ""
     after = simulator.leases()
     assert (after.completed - before.completed, after.aborted - before.aborted) == (
         downloaded,
         not downloaded,
     )
+
+
+def test_a_lease_that_had_ended_before_is_told(
+    control: Control, web: VirtualMachine, simulator: Simulator
+) -> None:
+    snapshot = control.snapshot(web.moref, JOB)
+    lease = control.export(snapshot)
+    simulator.fail_leases("web", "GenericVmConfigFault")
+    released = control.release(order(web, snapshot=snapshot, lease=lease))
+    assert released.note.startswith("its export lease had ended: GenericVmConfigFault")
 
 
 def test_an_attempt_that_does_not_count_publishes_nothing(control: Control, run: RunLedger) -> None:

@@ -46,6 +46,7 @@ FAULTS = (
         (Rule("HttpNfcLeaseProgress", drop=True, count=8),),
         (SLOW,),
         errors=(STREAM,),
+        says="its export lease had ended",
     ),
     Fault(
         "vm-4",
@@ -54,7 +55,13 @@ FAULTS = (
         errors=(LEASE,),
         says="FileFault",
     ),
-    Fault("vm-5", "its lease fails while it is used", downloads=(SLOW,), errors=(STREAM,)),
+    Fault(
+        "vm-5",
+        "its lease fails while it is used",
+        downloads=(SLOW,),
+        errors=(STREAM,),
+        says="its export lease had ended: GenericVmConfigFault",
+    ),
     Fault(
         "vm-6", "its host refuses once", downloads=(once(Download(status=503)),), errors=(STREAM,), says="503"
     ),
