@@ -39,7 +39,7 @@ class Board:
         self._run: RunLedger | None = None
         self._trackers: dict[str, Tracker] = {}
         self._planned: dict[str, PlannedVm] = {}
-        self._failures: dict[str, Failure] = {}
+        self._failures: dict[str, list[Failure]] = {}
         self._settings = ""
         self._phases: tuple[RunPhase, ...] = (RunPhase.STARTING,)
         self.workers: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class Board:
         self._ledger_of_run.record(job)
         tracker = self._trackers[job.id]
         tracker.recorded(job, clock.now())
-        if job.failure is not None and job.failure is not self._failures.get(job.id):
+        if job.failure is not None and not any(job.failure is one for one in self._failures.get(job.id, ())):
             # Not a stage's own: its worker is gone, or it was never begun.
             self._failed(job.id, tracker.last_stage, job.attempt, job.failure)
 
@@ -167,7 +167,7 @@ class Board:
             self._ledger_of_run.snapshot_removed(job)
 
     def _failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
-        self._failures[job] = failure
+        self._failures.setdefault(job, []).append(failure)
         self._trackers[job].failed(stage, attempt, failure)
         self._ledger_of_run.failed(job, failure)
 

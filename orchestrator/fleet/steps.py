@@ -267,7 +267,9 @@ def _release_failed(job: Job, event: StageFailed, now: float, rules: Rules, mode
     if not expects(job, Stage.RELEASE, event.attempt):
         return job, ()
     since = now if job.release_since is None else job.release_since
-    failed = replace(job, failure=event.failure, release_since=since)
+    # A VM that failed before has failed of that: its snapshot, which stays, is told beside.
+    failure = job.failure if job.outcome is JobState.FAILED and job.failure is not None else event.failure
+    failed = replace(job, failure=failure, release_since=since)
     if not _kept(event.failure) and now - since < rules.release_limit:
         return replace(failed, release_due=now + rules.backoff(job.release_tries)), ()
     return _after_release(replace(failed, hold=Hold.LEFT), mode)

@@ -172,6 +172,15 @@ def test_a_snapshot_that_cannot_be_removed_is_known_and_keeps_its_budget() -> No
     assert failure is not None and "sweep" in failure.hint
 
 
+def test_a_snapshot_that_stays_does_not_hide_why_the_vm_failed() -> None:
+    world = one_job()
+    world.answer(run_until(world, Stage.CONVERT), FATAL)
+    world.answer(run_until(world, Stage.RELEASE), Failure("removal", "the file is locked"))
+    assert world.finals == {"j0": JobState.FAILED}
+    assert world.fleet.jobs["j0"].hold is Hold.LEFT
+    assert world.fleet.jobs["j0"].failure == FATAL
+
+
 def test_what_earlier_runs_left_takes_of_the_budgets_until_it_is_removed() -> None:
     budgets = Budgets(datastore_snapshots=2)
     world = World(Fleet([Candidate("j0", "host", 1, ("ds",), 1)], budgets, RULES), budgets)
