@@ -10,6 +10,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
@@ -50,7 +51,22 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
-Event = GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLost:
+    """The ledger is given up, or another orchestrator has closed the run; see ``RunLedger.trouble``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What belongs to a VM's image, and lies beside the report, could not be written."""
+
+    job: str
+    why: str
+
+
+Event = LedgerLost | Unwritten | GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
 _LEAVE_SECONDS = 2.0
 """For leases and the session, when snapshots could not be removed in time."""
 _PHASES = {
@@ -102,6 +118,9 @@ class Loop:
     on_image: OnImage
     leave: Callable[[], None]
     """Ends the process, when cleaning up takes longer than its grace."""
+    _writer: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="image-writer")
+    )
     _beat_due: float = 0.0
     _deadline: float | None = None
     """When cleaning up has to be over; None: nobody has asked the process to end."""
@@ -112,13 +131,22 @@ class Loop:
 
     def run(self) -> None:
         """Return when every job has ended; a defect on the way is raised after everything was undone."""
-        try:
-            self._until_ended()
-        except Exception:
-            log.exception("the run stops: what is begun is undone")
-            self._feed(Terminated())
-            self._until_ended()
-            raise
+        self.ledger.when_lost(lambda: self.events.put(LedgerLost()))
+        with self._writer:
+            try:
+                self._until_ended()
+            except Exception:
+                log.exception("the run stops: what is begun is undone")
+                self._feed(Terminated())
+                self._until_ended()
+                raise
+        self._hear_the_rest()
+
+    def _hear_the_rest(self) -> None:
+        """What was written last, and could not be."""
+        while not self.events.empty():
+            if isinstance(event := self.events.get(), Unwritten):
+                self._on_event(event)
 
     def _until_ended(self) -> None:
         while not self.fleet.ended:
@@ -160,6 +188,10 @@ class Loop:
                 )
             case Refused(note):
                 self.board.note(note)
+            case Unwritten(job, why):
+                self.board.note(f"what belongs to the image could not be written: {why}", job)
+            case LedgerLost():
+                self._mind_ledger()
             case Moved(job, placement):
                 self._follow(job, placement)
             case Interrupted() | Terminated():
@@ -200,10 +232,16 @@ class Loop:
         self._feed(Moved(job, placement))
 
     def _tell_image(self, job: VmJob, converted: Converted, published: Published) -> None:
-        try:
-            self.on_image(job.planned, converted, published)
-        except OSError as error:  # the image is there; what is written beside it is not worth a failed VM
-            self.board.note(f"what belongs to the image could not be written: {error}", job.planned.job)
+        """Beside the loop: a disk may take its time over a file, and leases are to be kept meanwhile."""
+        planned = job.planned
+
+        def write() -> None:
+            try:
+                self.on_image(planned, converted, published)
+            except OSError as error:  # the image is there; what is written beside it is not worth a failed VM
+                self.events.put(Unwritten(planned.job, str(error)))
+
+        self._writer.submit(write)
 
     def _on_failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):
@@ -264,14 +302,17 @@ class Loop:
         if now < self._beat_due:
             return
         self._beat_due = now + self.patience.heartbeat
-        if (trouble := self.ledger.trouble()) and self.fleet.mode is not Mode.CANCEL:
-            self.board.lost = trouble
-            self.board.note(f"{trouble}: what was begun is undone")
-            self._feed(Terminated())
+        self._mind_ledger()
         self.cluster.look()
         for job in [job for job, held in self.fleet.jobs.items() if held.stage is Stage.DOWNLOAD]:
             self._keep_lease(job, 0)
         self._mind_workers(now)
+
+    def _mind_ledger(self) -> None:
+        if (trouble := self.ledger.trouble()) and self.fleet.mode is not Mode.CANCEL:
+            self.board.lost = trouble
+            self.board.note(f"{trouble}: what was begun is undone")
+            self._feed(Terminated())
 
     def _mind_workers(self, now: float) -> None:
         if self.fleet.workers:

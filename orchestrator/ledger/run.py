@@ -8,7 +8,7 @@ brought there when it is back (``orchestrator.ledger.scribe``), and the run goes
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, Table, select, update
 
@@ -46,6 +46,10 @@ class RunLedger:
         if (lost := self._scribe.lost) is not None:
             return f"{lost.message}; {lost.hint}"
         return ""
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call ``tell``, in any thread, once there is ``trouble``; it must not block."""
+        self._scribe.when_lost(tell)
 
     def hurry(self) -> None:
         """The run is being cancelled: from now on nothing waits for a database that is away."""

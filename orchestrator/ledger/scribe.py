@@ -54,8 +54,16 @@ class Scribe:
         self._ended = False
         self._lost: LedgerError | None = None
         self._closed = False
+        self._tell_lost: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run_on, name=f"ledger-{run[:8]}", daemon=True)
         self._thread.start()
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once the ledger is given up, or the run closed by another."""
+        with self._changed:
+            self._tell_lost = tell
+            if self._lost is not None or self._closed:
+                tell()
 
     @property
     def closed(self) -> bool:
@@ -143,6 +151,7 @@ class Scribe:
                     self._lost = LedgerError(
                         "what writes the ledger has failed", "please report it with the log"
                     )
+                    self._tell_lost()
                 self._ended = self._away = True
                 self._changed.notify_all()
 
@@ -179,7 +188,10 @@ class Scribe:
             told = tuple(islice(self._told, _AT_ONCE))
         for one in told:
             one.write(connection)
-        self._closed = not (runs.beat(connection, self._run, self._database.now(connection)) or self._over)
+        alive = runs.beat(connection, self._run, self._database.now(connection))
+        if not (alive or self._over or self._closed):
+            self._closed = True
+            self._tell_lost()
         return len(told)
 
     def _is_away(self) -> None:
@@ -191,6 +203,8 @@ class Scribe:
         with self._changed:
             if self._lost is None:
                 log.error("the run gives the ledger up: %s", error)
+                self._lost = error
+                self._tell_lost()
             self._lost = error
             self._away = True
             self._changed.notify_all()

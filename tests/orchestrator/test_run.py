@@ -305,15 +305,22 @@ def test_a_run_that_nobody_ends_cleans_up_for_as_long_as_it_takes(
 ) -> None:
     trouble: list[str] = []
     left: list[int] = []
+    tells: list[Callable[[], None]] = []
     monkeypatch.setattr(RunLedger, "trouble", lambda run: "".join(trouble))
+    monkeypatch.setattr(RunLedger, "when_lost", lambda run, tell: tells.append(tell))
+
+    def lose() -> None:
+        trouble.append("the ledger is away")
+        tells[0]()
+
     monkeypatch.setattr(os, "_exit", left.append)
     simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=200))
-    patience = Patience(grace=0.0, heartbeat=0.1)
+    patience = Patience(grace=0.0, heartbeat=3600.0)
     with (
         prepared(
             place, Stages(download=fleet_run.download_slowly), selection=only("little"), patience=patience
         ) as run,
-        during(run.view, Stage.DOWNLOAD, lambda: trouble.append("the ledger is away")),
+        during(run.view, Stage.DOWNLOAD, lose),
     ):
         view = run.execute()
     assert left == [], "the process ended before its snapshot was gone"

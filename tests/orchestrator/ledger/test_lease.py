@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,17 @@ def test_a_silent_run_loses_the_datacenter_and_may_begin_nothing_more(
     with pytest.raises(RunClosedError, match="no snapshot was asked for"):
         run.snapshot_intended("j1", "vm-1", "orchestrate-j1")
     assert ledger.open_snapshots() == ()
+
+
+def test_a_closed_run_is_told_at_its_next_word(ledger: Ledger, run: RunLedger) -> None:
+    told = threading.Event()
+    run.when_lost(told.set)
+    with ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE runs SET ended = 1 WHERE id = :id"), {"id": run.id})
+    assert not told.is_set()
+    run.event("note", "anything")
+    assert told.wait(5)
+    assert "closed it" in run.trouble()
 
 
 def test_a_run_learns_from_its_heartbeat_that_it_was_closed(place: Place, clock: SetClock) -> None:
