@@ -124,6 +124,16 @@ def registry_access(settings: Settings) -> RegistryAccess:
     )
 
 
+def publishing_access(settings: Settings) -> RegistryAccess:
+    """The same, to push manifests: these are not tried for longer than a run is certain to be its VMs' owner.
+
+    That was asked just before; a run that cannot tell the ledger since then may be taken for dead, and its
+    VMs be another's, after ``Timing.silent`` seconds. The stage is tried again, and asks again.
+    """
+    access = registry_access(settings)
+    return replace(access, patience=min(access.patience, Timing().silent / 2))
+
+
 @contextmanager
 def scratch_folder(settings: Settings) -> Iterator[Path]:
     """A private folder for one conversion on this machine, removed with everything in it."""

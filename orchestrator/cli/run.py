@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules
 from orchestrator.fleet.view import RunView
-from orchestrator.interrupts import SWEEP_HINT
+from orchestrator.interrupts import SWEEP_HINT, exit_now
 from orchestrator.job import JobSettings, Published
 from orchestrator.loop import HEARTBEAT_SECONDS, Patience
 from orchestrator.preflight.checks import Check
@@ -41,6 +41,7 @@ from orchestrator.wiring import (
     data_disk_limit,
     lease_limits,
     open_ledger,
+    publishing_access,
     reading,
     registry_access,
     registry_environment,
@@ -68,8 +69,23 @@ def run(settings: Settings) -> int:
         source = stack.enter_context(open_source(settings))
         ledger = stack.enter_context(open_ledger(settings))
         access = registry_access(settings)
+        publishing = publishing_access(settings)
         writer = ComposeWriter(settings.output)
-        job = Run(config, source, ledger, lambda name: RegistryOutput(name, access), on_image=writer)
+
+        def leave(hint: str) -> None:
+            """Cleaning up took too long: what became of each VM so far is told all the same."""
+            with suppress(OSError):
+                document.write(job.view(), settings.output)
+            exit_now(hint)
+
+        job = Run(
+            config,
+            source,
+            ledger,
+            lambda name: RegistryOutput(name, publishing),
+            on_image=writer,
+            leave=leave,
+        )
         if settings.dry_run:
             return show_plan(job.plan())
         if Check.REGISTRY not in config.skip_check:

@@ -127,6 +127,7 @@ def test_a_snapshot_that_is_never_removed_is_told_with_what_to_do(
         ended(command, ExitCode.INTERRUPTED)
         assert "orchestrate sweep" in command.said
         assert "FileFault" in command.said
+    assert site.report()["vm-1"]["errors"], "there is a report although there was no time to clean up"
     (left,) = site.ours()
     site.undisturb()
     with site.started("sweep") as command:
