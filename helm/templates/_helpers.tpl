@@ -54,6 +54,19 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* How often a run is tried; a second one continues by the ledger. */}}
+{{- define "orchestrate.tries" -}}
+backoffLimit: 1
+podFailurePolicy:
+  rules:
+    # A node that is drained takes no try.
+    - action: Ignore
+      onPodConditions: [{type: DisruptionTarget, status: "True"}]
+    # VMs that failed, nothing that matched, wrong settings: the same would come of it again.
+    - action: FailJob
+      onExitCodes: {containerName: orchestrate, operator: In, values: [1, 2, 64]}
+{{- end -}}
+
 {{/* The pod of one run, shared by the Job and the CronJob. */}}
 {{- define "orchestrate.runPod" -}}
 metadata:
@@ -102,7 +115,7 @@ spec:
     - name: config
       configMap: {name: {{ include "orchestrate.name" . }}-config}
     - name: vcenter
-      secret: {secretName: {{ .Values.vcenter.existingSecret }}, defaultMode: 288}
+      secret: {secretName: {{ .Values.vcenter.tokenSecret | default .Values.vcenter.existingSecret }}, defaultMode: 288}
     {{- if .Values.vcenter.caConfigMap }}
     - name: vcenter-ca
       configMap: {name: {{ .Values.vcenter.caConfigMap }}}

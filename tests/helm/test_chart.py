@@ -15,6 +15,7 @@ from distributed.cli import dask_scheduler, dask_worker
 from converters import process
 from deploy.demo.helm import helm
 from orchestrator.cli.app import app
+from orchestrator.errors import ExitCode
 from orchestrator.settings import Settings, declaration
 
 CHART = Path(__file__).parents[2] / "helm"
@@ -34,6 +35,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "settings.ledger": "postgresql://orchestrate@db.example/ledger",
         "ledger.existingSecret": "ledger-login",
     },
+    "token": {"vcenter.existingSecret": "", "vcenter.tokenSecret": "vcenter-token"},
     "own claim": {"records.existingClaim": "ledger"},
     "pinned images": {"image.worker.digest": "sha256:" + "a" * 64},
     "ephemeral scratch": {
@@ -49,9 +51,10 @@ def program() -> Path:
     return helm()
 
 
-def render(program: Path, values: dict[str, str]) -> list[dict[str, Any]]:
-    """The objects of a release named ``migrate``."""
+def render(program: Path, values: dict[str, str], *more: str) -> list[dict[str, Any]]:
+    """The objects of a release named ``migrate``; ``more`` are helm's own words."""
     options = [word for key, value in values.items() for word in ("--set-string", f"{key}={value}")]
+    options += more
     done = process.run([str(program), "template", "migrate", str(CHART), *options])
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
@@ -119,6 +122,40 @@ def test_credentials_are_files_of_the_one_that_needs_them(program: Path, secret:
         assert not any("PASSWORD" in variable["name"] for variable in container.get("env", ()))
 
 
+def test_a_token_takes_the_place_of_a_password(program: Path) -> None:
+    objects = render(program, NEEDED | MATRIX["token"])
+    config = next(item for item in objects if item["kind"] == "ConfigMap")["data"]["config.yaml"]
+    settings = yaml.safe_load(config)
+    assert settings["token-file"] == "/etc/orchestrate/vcenter/token"
+    assert not {"username-file", "password-file"} & settings.keys()
+    (pod,) = (pod for pod, container in containers(objects) if container["name"] == "orchestrate")
+    secrets = {volume["name"]: volume.get("secret", {}).get("secretName") for volume in pod["volumes"]}
+    assert secrets["vcenter"] == "vcenter-token"
+
+
+@pytest.mark.parametrize("case", ["one run", "scheduled"])
+def test_a_run_is_repeated_only_where_that_may_help(program: Path, case: str) -> None:
+    objects = render(program, NEEDED | MATRIX[case])
+    (run,) = (item["spec"] for item in objects if item["kind"] in ("Job", "CronJob"))
+    run = run.get("jobTemplate", {"spec": run})["spec"]
+    ended = {
+        code: rule["action"]
+        for rule in run["podFailurePolicy"]["rules"]
+        for code in rule.get("onExitCodes", {}).get("values", ())
+    }
+    assert ended == dict.fromkeys((ExitCode.SOME_FAILED, ExitCode.NOTHING_MATCHED, ExitCode.USAGE), "FailJob")
+    assert run["backoffLimit"] == 1, "vCenter may be back, and who was interrupted goes on"
+
+
+def test_the_alerts_are_the_operators_too_where_wanted(program: Path) -> None:
+    labels = ("--set", "prometheusRule.enabled=true", "--set", "prometheusRule.labels.release=monitoring")
+    objects = render(program, NEEDED, *labels)
+    (rule,) = (item for item in objects if item["kind"] == "PrometheusRule")
+    assert rule["metadata"]["labels"]["release"] == "monitoring"
+    assert rule["spec"] == yaml.safe_load((CHART.parent / "deploy/prometheus/alerts.yml").read_text())
+    assert "PrometheusRule" not in {item["kind"] for item in render(program, NEEDED)}
+
+
 def test_the_configuration_holds_settings_that_exist(program: Path) -> None:
     objects = render(program, NEEDED | MATRIX["secrets and certificates"] | MATRIX["shared ledger"])
     config = next(item for item in objects if item["kind"] == "ConfigMap")["data"]["config.yaml"]
@@ -143,7 +180,8 @@ def test_programs_take_the_containers_words(program: Path) -> None:
     ("values", "words"),
     [
         ({"settings.datacenter": ""}, "datacenter"),
-        ({"vcenter.existingSecret": ""}, "existingSecret"),
+        ({"vcenter.existingSecret": ""}, "vcenter"),
+        ({"vcenter.tokenSecret": "both"}, "vcenter"),
         ({"settings.ledger": "postgresql://me:secret@db/ledger"}, "ledger"),
         ({"settings.password": "hunter2"}, "password"),
         ({"existingScheduler": "dask.example"}, "existingScheduler"),
