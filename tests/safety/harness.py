@@ -17,7 +17,7 @@ import httpx
 
 from converters import process
 from deploy.demo.registry import Registry
-from deploy.demo.simulator import Download, Rule, Simulator, Snapshot
+from deploy.demo.simulator import Download, OpenLease, Rule, Simulator, Snapshot
 from orchestrator.errors import ExitCode
 from orchestrator.ledger import Ledger
 from orchestrator.vsphere.marker import PREFIX
@@ -45,6 +45,8 @@ class Command:
     process: process.Running
     out: Path
     """What it wrote to standard output so far."""
+    before: frozenset[str]
+    """Leases by moref, and uploads by path, that others had left when it was started."""
 
     def wait(self) -> int:
         """Its exit status."""
@@ -101,13 +103,14 @@ class Site:
         """``orchestrate`` with ``arguments``; killed when the block ends before it does."""
         command = [sys.executable, "-m", "orchestrator", *arguments]
         out = self.folder / "stdout"
+        before = {lease.moref for lease in self._leases()} | {str(file) for file in self._uploads("*")}
         with (
             out.open("wb") as stdout,
             process.running(
                 command, env=self.environment, cwd=str(ROOT), stdout=stdout, patience=0
             ) as running,
         ):
-            self.commands.append(Command(running, out))
+            self.commands.append(Command(running, out, frozenset(before)))
             yield self.commands[-1]
 
     def converting(self, *flags: str) -> Any:
@@ -138,15 +141,20 @@ class Site:
     # What is going on, seen from outside.
 
     def until_downloading(self, vm: str) -> None:
-        """Wait until bytes of the VM's disk are on their way."""
-        self._until(lambda: any(lease.vm == vm and any(lease.sent.values()) for lease in self._leases()))
+        """Wait until bytes of the VM's disk are on their way to the last command."""
+        before = self.commands[-1].before
+
+        def downloading(lease: OpenLease) -> bool:
+            return lease.vm == vm and lease.moref not in before and any(lease.sent.values())
+
+        self._until(lambda: any(map(downloading, self._leases())))
 
     def until_pushing(self, vm: str, size: int = 1 << 16) -> None:
-        """Wait until the registry holds ``size`` bytes of an upload that is not complete."""
-        pattern = f"content/docker/registry/v2/repositories/{self.prefix}/{vm}/_uploads/*/data"
+        """Wait until the registry holds ``size`` bytes of an upload of the last command, not complete yet."""
+        before = self.commands[-1].before
 
         def pushed() -> bool:
-            return any(_size(file) >= size for file in self.registry.folder.glob(pattern))
+            return any(_size(file) >= size for file in self._uploads(vm) if str(file) not in before)
 
         self._until(pushed)
 
@@ -255,7 +263,12 @@ class Site:
         until(lambda: condition() or last.process.ended() is not None, PATIENCE)
         assert condition(), last.said
 
-    def _leases(self) -> tuple[Any, ...]:
+    def _uploads(self, vm: str) -> Iterator[Path]:
+        """What the registry holds of blobs that were not completed."""
+        pattern = f"content/docker/registry/v2/repositories/{self.prefix}/{vm}/_uploads/*/data"
+        return self.registry.folder.glob(pattern)
+
+    def _leases(self) -> tuple[OpenLease, ...]:
         return self.simulator.leases().open
 
     def _registry(self) -> httpx.Client:

@@ -36,11 +36,11 @@ def test_a_frozen_worker_is_killed_and_the_vm_tried_again(site: Site, undisturbe
     assert digests(site.report()) == site.tagged() == undisturbed
 
 
-def test_the_registry_is_away_for_ten_seconds(site: Site, undisturbed: Mapping[str, str]) -> None:
+def test_the_registry_is_away_for_some_seconds(site: Site, undisturbed: Mapping[str, str]) -> None:
     with site.converting("--workers", "1") as command:
         in_push(site)
         site.registry.stop()
-        time.sleep(10)
+        time.sleep(4)
         site.registry.start()
         site.undisturb()
         assert command.wait() == ExitCode.OK, command.said

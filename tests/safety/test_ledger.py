@@ -83,6 +83,7 @@ def test_a_ledger_whose_disk_is_full_costs_no_snapshot_and_is_told(
         filler = fill(ledger_disk)
         assert command.wait() == ExitCode.CANNOT_CONNECT, command.said
         assert "not all of this is in the ledger" in command.said
+        assert "database or disk is full" in command.said
         assert "make room on its disk" in command.said
     assert site.ours() == []
     site.undisturb()

@@ -67,7 +67,7 @@ def test_what_prometheus_says_agrees_with_the_ledger_the_report_and_the_registry
     site.simulator.disturb_downloads(Download(vm="other", status=503, count=1))
     targets = {"orchestrate": [f"127.0.0.1:{port}"]}
     with prometheus.running(targets, SCRAPES_EVERY) as watching:
-        with site.converting("--workers", "2", "--metrics-port", str(port)) as command:
+        with site.converting("--workers", "2", "--attempts", "2", "--metrics-port", str(port)) as command:
             held = Counter([(JobState.RELEASING.value,), (JobState.DONE.value,), (JobState.FAILED.value,)])
             site.until_called(create)
             until(lambda: states(site) == held, PATIENCE)

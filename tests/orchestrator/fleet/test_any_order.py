@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -149,5 +150,11 @@ class AnyOrder(RuleBasedStateMachine):
         assert {job for job, state in world.finals.items() if state is JobState.DONE} == world.published
 
 
-AnyOrder.TestCase.settings = settings(max_examples=1500, stateful_step_count=60, deadline=None)
+class AnyOrderAtLength(AnyOrder):
+    """The same, five thousand times."""
+
+
+AnyOrder.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+AnyOrderAtLength.TestCase.settings = settings(max_examples=5000, stateful_step_count=60, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+TestAnyOrderAtLength = pytest.mark.long(AnyOrderAtLength.TestCase)

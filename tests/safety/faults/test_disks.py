@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,36 +52,6 @@ def test_a_scratch_disk_that_is_too_small_fails_the_vm_that_needs_more(
         assert (jobs["vm-1"]["state"], errors(jobs["vm-1"])) == ("done", [])
         assert site.ours() == []
     assert digests(site.convert(*FLAGS)) == site.tagged() == wanted(undisturbed)
-
-
-@pytest.fixture
-def ledger_disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk that holds the ledger; to be asked for before ``site``, which looks at it in the end."""
-    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
-        (tmp_path / "ledger.sqlite").symlink_to(disk / "ledger.sqlite")
-        yield disk
-
-
-def test_a_full_disk_under_the_ledger_ends_the_run_and_leaves_no_snapshot(
-    ledger_disk: Path, site: Site, undisturbed: Mapping[str, str]
-) -> None:
-    filler = ledger_disk / "filler"
-    with site.converting("--ledger-patience", "3", *FLAGS) as command:
-        in_download(site)
-        fill(filler)
-        site.undisturb()
-        ended(command, ExitCode.CANNOT_CONNECT)
-        assert "database or disk is full" in command.said
-    assert site.ours() == []
-    filler.unlink()
-    assert digests(site.convert(*FLAGS)) == site.tagged() == wanted(undisturbed)
-
-
-def fill(file: Path) -> None:
-    """Leave no room on the file's disk."""
-    with file.open("wb", buffering=0) as target, suppress(OSError):
-        while True:
-            target.write(bytes(4096))
 
 
 @pytest.mark.parametrize("reach", [in_download, in_push], ids=["download", "push"])

@@ -91,11 +91,11 @@ def test_vcenter_restarts(site: Site, undisturbed: Mapping[str, str], moment: Mo
 
 
 def test_vcenter_is_slow(site: Site, undisturbed: Mapping[str, str]) -> None:
-    """Two seconds for each call, from the snapshot on; the lease is kept alive all the same."""
-    site.simulator.change(lease_timeout=12)
+    """A second for each call, from the download on; the lease is kept alive all the same."""
+    site.simulator.change(lease_timeout=6)
     with site.converting(*ONE) as command:
         in_download(site)
-        site.simulator.change(latency=2.0)
+        site.simulator.change(latency=1.0)
         ended(command)
     site.simulator.change(latency=0)
     assert site.simulator.count("HttpNfcLeaseProgress")
