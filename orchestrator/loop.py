@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from converters.request import Converted
 from orchestrator import logs
@@ -21,7 +21,6 @@ from orchestrator.cluster import Cluster, Progressed, SchedulerLost
 from orchestrator.errors import LeaseError
 from orchestrator.failures import failure_of
 from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, SetAside, Terminated, WorkerJoined
-from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import (
     Abandon,
     Failure,
@@ -38,35 +37,16 @@ from orchestrator.fleet.states import (
 from orchestrator.fleet.steps import expects
 from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.fleet.view import RunPhase
-from orchestrator.gate import GateEvent, Refused
+from orchestrator.gate import Refused
 from orchestrator.in_place import InPlace
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
+from orchestrator.terms import Event, Keeper, LedgerLost, OnImage, Patience, Unwritten
 from orchestrator.vsphere.values import Lease, Placement
-from orchestrator.whereabouts import PERIOD
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
-"""Between two looks at ledger, scheduler, workers and leases."""
-OnImage = Callable[[PlannedVm, Converted, Published], None]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerLost:
-    """The ledger is given up, or another orchestrator has closed the run; see ``RunLedger.trouble``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unwritten:
-    """What belongs to a VM's image, and lies beside the report, could not be written."""
-
-    job: str
-    why: str
-
-
-Event = LedgerLost | Unwritten | GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
 _LEAVE_SECONDS = 2.0
 """For leases and the session, when snapshots could not be removed in time."""
 _PHASES = {
@@ -74,33 +54,6 @@ _PHASES = {
     Mode.DRAIN: RunPhase.DRAINING,
     Mode.CANCEL: RunPhase.CANCELLING,
 }
-
-
-class Keeper(Protocol):
-    """Who keeps leases alive."""
-
-    def report_progress(self, lease: Lease, received: int) -> None:
-        """Bytes of all the lease's disks that have arrived. Raises ``LeaseError`` when it has ended."""
-        ...
-
-    def leave(self, seconds: float) -> None:
-        """Let go of everything, as far as that goes in so many seconds: the process is about to end."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a run waits for what may not come, in seconds."""
-
-    grace: float = 25.0
-    """For cleaning up, once somebody has asked the process to end; otherwise it takes what it takes."""
-    worker: float = 600.0
-    """For a first worker, or for another when all are gone."""
-    heartbeat: float = HEARTBEAT_SECONDS
-    look: float = PERIOD
-    """Between two looks at where VMs are, and at the room on their datastores."""
-    sweep: float = 30.0
-    """For what else holds a VM with a snapshot of an earlier run: the other VMs must not wait for it."""
 
 
 @dataclass(slots=True)

@@ -21,12 +21,13 @@ from orchestrator.gate import Gate
 from orchestrator.interrupts import SWEEP_HINT, exit_now, listening
 from orchestrator.job import JobSettings, VmJob
 from orchestrator.ledger import Ledger, RunLedger
-from orchestrator.loop import Event, Loop, OnImage, Patience
+from orchestrator.loop import Loop
 from orchestrator.preflight.checks import Check
 from orchestrator.preflight.order import probe_order, sample
 from orchestrator.sources.base import Access, Errand, OpenOutput, Source, Stock
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
+from orchestrator.terms import Event, OnImage, Patience
 from orchestrator.vsphere.values import CheckResult, Grade
 
 

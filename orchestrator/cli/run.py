@@ -25,7 +25,6 @@ from orchestrator.fleet.states import JobState, Rules
 from orchestrator.fleet.view import RunView
 from orchestrator.interrupts import SWEEP_HINT, exit_now
 from orchestrator.job import JobSettings, Published
-from orchestrator.loop import HEARTBEAT_SECONDS, Patience
 from orchestrator.preflight.checks import Check
 from orchestrator.probe import registry
 from orchestrator.report import document, live, metrics, planned, text
@@ -34,6 +33,7 @@ from orchestrator.settings import LogFormat, Settings
 from orchestrator.sources.base import Source
 from orchestrator.sources.directory import DirectorySource
 from orchestrator.sources.vsphere import VSphereSource
+from orchestrator.terms import HEARTBEAT_SECONDS, Patience
 from orchestrator.transports import exporter, needless_checks
 from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
@@ -128,7 +128,7 @@ class ComposeWriter:
         self._folder = folder / "compose"
 
     def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
-        """See ``orchestrator.loop.OnImage``."""
+        """See ``orchestrator.terms.OnImage``."""
         durable.make_folder(self._folder)
         name = planned.repository.rpartition("/")[2]
         text = compose(converted.plan, published.reference, converted.services)

@@ -13,7 +13,7 @@ from orchestrator.fleet.assess import Verdict
 from orchestrator.fleet.machine import Fleet
 from orchestrator.job import JobSettings
 from orchestrator.ledger import Ledger, RunLedger
-from orchestrator.loop import Event, Keeper, Patience
+from orchestrator.terms import Event, Keeper, Patience
 from orchestrator.vsphere.values import CheckResult, Inventory, VirtualMachine
 
 OpenOutput = Callable[[str], AbstractContextManager[Output]]

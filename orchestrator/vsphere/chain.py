@@ -20,10 +20,10 @@ from orchestrator.errors import (
 from orchestrator.vsphere import devices
 from orchestrator.vsphere.datastore import DatastorePath
 from orchestrator.vsphere.folder import Folder, FolderFile, RefusedError
-from orchestrator.vsphere.inventory import whereabouts
 from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import DiskDevice, Placement, SnapshotRef
+from orchestrator.vsphere.whereabouts import whereabouts
 
 _READABLE = frozenset({"FLAT", "VMFS", "SPARSE", "VMFSSPARSE", "SESPARSE"})
 """Extents that are read exactly."""

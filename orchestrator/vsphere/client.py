@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from orchestrator.in_place import Transport
-from orchestrator.vsphere import check, inventory, making, privileges, removal
+from orchestrator.vsphere import check, inventory, making, privileges, removal, whereabouts
 from orchestrator.vsphere import lease as leases
 from orchestrator.vsphere import snapshot as snapshots
 from orchestrator.vsphere.chain import DatastoreReader
@@ -98,7 +98,7 @@ class VCenter:
     def whereabouts(self, vms: Iterable[str]) -> Whereabouts:
         """Where the VMs are now."""
         with translated("asking where VMs are"):
-            return inventory.whereabouts(self._session, vms)
+            return whereabouts.whereabouts(self._session, vms)
 
     def create_snapshot(self, vm: str, marker: Marker, quiesce: QuiescePolicy) -> SnapshotRef:
         """The job's snapshot, made or found."""

@@ -19,10 +19,8 @@ from orchestrator.vsphere.values import (
     DiskDevice,
     HostInfo,
     Inventory,
-    Placement,
     RestartPriority,
     VirtualMachine,
-    Whereabouts,
 )
 
 _NEEDED = "runtime.consolidationNeeded"
@@ -65,7 +63,6 @@ VM = {
         "summary.storage.committed",
     )
 }
-PLACE = {vim.VirtualMachine: ("name", "runtime.host", "datastore")}
 DISKS = {vim.VirtualMachine: ("config.hardware.device", *storage.FOLDERS)}
 DISK_DEVICES = {"config.hardware.device": devices.NEEDED}
 NO_FT = ("notConfigured", None)
@@ -117,50 +114,11 @@ def describe(session: Session, vms: Iterable[VirtualMachine]) -> tuple[VirtualMa
     objects = [session.managed(vim.VirtualMachine, vm) for vm in wanted]
 
     def described(row: Row) -> tuple[str, VirtualMachine]:
-        vm, found = wanted[row.moref], _disks(row)
+        vm, found = wanted[row.moref], disks_of(row)
         return row.moref, replace(vm, disks=found, datastores=storage.written(vm.datastores, row, found))
 
     found = dict(of(session, objects, DISKS, described, items=DISK_DEVICES))
     return tuple(found[vm] for vm in wanted if vm in found)
-
-
-def whereabouts(session: Session, vms: Iterable[str]) -> Whereabouts:
-    """Where the VMs with these morefs are now, and to which datastores they write.
-
-    Two calls to vCenter for up to 500 of them, and one more for those on several datastores.
-    """
-    listed = [session.managed(vim.VirtualMachine, vm) for vm in vms]
-    rows = of(session, listed, PLACE, lambda row: row)
-    several = [session.managed(vim.VirtualMachine, row.moref) for row in rows if len(_stores(row)) > 1]
-    spread = {row.moref: row for row in of(session, several, DISKS, lambda row: row, items=DISK_DEVICES)}
-    around = {
-        found._moId: found
-        for row in rows
-        for found in (row.get("runtime.host"), *_stores(row))
-        if found is not None
-    }
-    known = {kind: SURROUNDINGS[kind] for kind in (vim.HostSystem, vim.Datastore)}
-    found = of(session, around.values(), known, lambda row: row)
-    hosts = {row.moref: _host(row) for row in found if issubclass(row.kind, vim.HostSystem)}
-    stores = {row.moref: datastore(row) for row in found if issubclass(row.kind, vim.Datastore)}
-
-    def datastores(row: Row) -> tuple[str, ...]:
-        known = tuple(store_name(stores, store) for store in _stores(row))
-        files = spread.get(row.moref)
-        return known if files is None else storage.written(known, files, _disks(files))
-
-    return Whereabouts(
-        tuple(
-            Placement(
-                vm=row.moref,
-                name=names.decode(row.get("name", row.moref)),
-                host=hosts.get(moref(row.get("runtime.host"))),
-                datastores=datastores(row),
-            )
-            for row in rows
-        ),
-        tuple(stores.values()),
-    )
 
 
 class Surroundings:
@@ -176,7 +134,7 @@ class Surroundings:
         configurations: dict[str, Any] = {}
         for row in rows:
             if issubclass(row.kind, vim.HostSystem):
-                self.hosts[row.moref] = _host(row)
+                self.hosts[row.moref] = host_of(row)
                 if (parent := row.get("parent")) is not None:
                     self._host_cluster[row.moref] = parent._moId
             elif issubclass(row.kind, vim.Datastore):
@@ -207,7 +165,7 @@ class Surroundings:
             template=get("config.template", False),
             tools_running=get("guest.toolsRunningStatus") in TOOLS_RUNNING,
             host=self.hosts.get(host),
-            datastores=tuple(store_name(self.datastores, store) for store in _stores(row)),
+            datastores=tuple(store_name(self.datastores, store) for store in stores_of(row)),
             cpus=get("config.hardware.numCPU", 0),
             memory_mib=get("config.hardware.memoryMB", 0),
             cpu=_allocation(get("config.cpuAllocation")),
@@ -242,7 +200,7 @@ def _node(row: Row) -> tuple[str, names.Node]:
     return row.moref, names.Node(names.decode(row.get("name", "")), moref(parent) or None, is_datacenter)
 
 
-def _host(row: Row) -> HostInfo:
+def host_of(row: Row) -> HostInfo:
     return HostInfo(
         moref=row.moref,
         name=row.get("name", row.moref),
@@ -269,10 +227,10 @@ def _allocation(found: Any) -> Allocation:
     return Allocation(found.reservation or 0, limit, found.shares.shares if found.shares else 0)
 
 
-def _stores(row: Row) -> tuple[Any, ...]:
+def stores_of(row: Row) -> tuple[Any, ...]:
     """Every datastore that vCenter lists as the VM's, those that it only reads included."""
     return tuple(row.get("datastore", ()))
 
 
-def _disks(row: Row) -> tuple[DiskDevice, ...]:
+def disks_of(row: Row) -> tuple[DiskDevice, ...]:
     return devices.disks(row.get("config.hardware.device", ()))

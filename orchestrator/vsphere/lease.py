@@ -13,11 +13,11 @@ from pyVmomi import vim, vmodl
 from orchestrator.errors import GoneError, LeaseError, OrchestratorError, VCenterBusyError, VCenterError
 from orchestrator.vsphere import devices, holders
 from orchestrator.vsphere.faults import BUSY, GONE, describe
-from orchestrator.vsphere.inventory import whereabouts
 from orchestrator.vsphere.keeper import BUSY_SECONDS
 from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import DiskDevice, Lease, LeaseDisk, SnapshotRef
+from orchestrator.vsphere.whereabouts import whereabouts
 
 log = logging.getLogger(__name__)
 

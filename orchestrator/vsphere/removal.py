@@ -8,29 +8,23 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-import tenacity
 from pyVmomi import vim, vmodl
 
 from orchestrator.errors import ConnectError, RemovalError, VCenterBusyError
 from orchestrator.vsphere import making, snapshot_tree, stuck, tasks
-from orchestrator.vsphere.faults import BUSY, describe
+from orchestrator.vsphere.faults import describe
+from orchestrator.vsphere.insistence import HiddenError, patiently
 from orchestrator.vsphere.marker import Marker, parse_marker
 from orchestrator.vsphere.properties import one
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import Removal, SnapshotRef
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 PACE = 2.0
-"""Seconds before a removal is tried again; grows to ``_SLOWEST``."""
-REFUSED_SECONDS = 60.0
-"""For which a refusal that may pass, such as a locked file, is tried again here; then it is told."""
-AWAY_SECONDS = 3600.0
-"""For which vCenter may not answer, or may refuse the login, before that is told."""
-_SLOWEST = 60.0
+"""Seconds before a removal is tried again at first."""
 _LATE_SECONDS = 10.0
 """For vCenter to take a snapshot off the tree whose removal has succeeded: it hears of it a little later."""
 _LATE_PAUSE = 0.1
@@ -44,10 +38,6 @@ _UNTOLD = (
 _owed: weakref.WeakKeyDictionary[Session, set[str]] = weakref.WeakKeyDictionary()
 """VMs, by moref, that had a snapshot of ours, and whose disks were not found merged since; of no others are
 disks consolidated. It outlives a call: once the snapshot is gone, a call that is made again sees none."""
-
-
-class HiddenError(VCenterBusyError):
-    """vCenter does not tell now whether the snapshot is there."""
 
 
 class KeptError(RemovalError):
@@ -98,7 +88,7 @@ def withdraw(
         return making.appearing(session, vm, marker, settle, patience)
 
     with _told(session, vm, marker, "is looked for in vain"):
-        made = _patiently(session, look, pace, patience)
+        made = patiently(session, look, pace, patience)
     if was_made or made is not None:
         _owing(session).add(vm)
     if made is not None:
@@ -109,9 +99,9 @@ def withdraw(
 def _remove(session: Session, vm: str, marker: Marker, pace: float, patience: float) -> Removal:
     begun = time.monotonic()
     with _told(session, vm, marker, "is not removed"):
-        gone = _patiently(session, lambda: _remove_once(session, vm, marker, patience), pace, patience)
+        gone = patiently(session, lambda: _remove_once(session, vm, marker, patience), pace, patience)
     with _told(session, vm, marker, "is removed, and the VM's disks still need consolidation"):
-        mended = _patiently(session, lambda: _consolidate_once(session, vm, patience), pace, patience)
+        mended = patiently(session, lambda: _consolidate_once(session, vm, patience), pace, patience)
     _owing(session).discard(vm)
     return Removal(gone, mended is True, time.monotonic() - begun, "" if mended is not None else _UNTOLD)
 
@@ -217,45 +207,3 @@ def _tree(session: Session, target: Any, marker: Marker) -> Any:
     if connection != "connected" and not any(snapshot_tree.marked(tree, marker)):
         raise HiddenError(f"vCenter does not see the VM {row.moref}, which is {connection or 'hidden'}")
     return tree
-
-
-def _patiently(session: Session, action: Callable[[], T], pace: float, patience: float) -> T:
-    """Repeat ``action`` while something passing is in the way, each kind for as long as is right."""
-    since: dict[float, float] = {}
-
-    def lasts_too_long(state: tenacity.RetryCallState) -> bool:
-        limit = min(_limit(state.outcome.exception() if state.outcome else None), patience)
-        now = time.monotonic()
-        for other in [kind for kind in since if kind != limit]:
-            del since[other]
-        return now - since.setdefault(limit, now) >= limit
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((*BUSY, VCenterBusyError, ConnectError)),
-        stop=lasts_too_long,
-        wait=tenacity.wait_exponential(multiplier=pace, max=min(_SLOWEST, patience)),
-        sleep=session.pause,
-        before_sleep=_say,
-        reraise=True,
-    )(action)
-
-
-def _say(state: tenacity.RetryCallState) -> None:
-    failed = state.outcome.exception() if state.outcome else None
-    if isinstance(failed, Exception):
-        log.warning(
-            "a snapshot's removal is tried again in %.0f s: %s", state.upcoming_sleep, describe(failed)
-        )
-
-
-def _limit(failed: BaseException | None) -> float:
-    """For how many seconds this is tried again."""
-    match failed:
-        case vim.fault.TaskInProgress() | tasks.TaskLostError():
-            return math.inf
-        case HiddenError():
-            return REFUSED_SECONDS
-        case VCenterBusyError() | ConnectError():
-            return AWAY_SECONDS
-        case _:
-            return REFUSED_SECONDS

@@ -24,11 +24,11 @@ from orchestrator.download import Downloaded, DownloadOrder
 from orchestrator.fleet.states import Rules
 from orchestrator.job import JobSettings
 from orchestrator.ledger import Ledger
-from orchestrator.loop import Patience
 from orchestrator.preflight.checks import Check
 from orchestrator.run import Run, RunConfig
 from orchestrator.sources.vsphere import VSphereSource
 from orchestrator.stages import ConvertOrder, Stages, convert_stage, download_stage
+from orchestrator.terms import Patience
 from orchestrator.vsphere.client import VCenter
 from orchestrator.vsphere.settings import VCenterSettings
 from orchestrator.work import Work

@@ -23,8 +23,8 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules, Stage
 from orchestrator.fleet.view import JobView
 from orchestrator.ledger import Ledger
-from orchestrator.loop import Patience
 from orchestrator.run import Run
+from orchestrator.terms import Patience
 from orchestrator.vsphere import tasks
 from orchestrator.vsphere.session import Session, connect
 from orchestrator.vsphere.settings import VCenterSettings

@@ -19,8 +19,8 @@ from orchestrator.fleet.select import Selection
 from orchestrator.fleet.states import JobState, Rules, Stage
 from orchestrator.fleet.view import JobView, StageTime
 from orchestrator.ledger import Ledger
-from orchestrator.loop import Patience
 from orchestrator.sweep import sweep
+from orchestrator.terms import Patience
 from orchestrator.vsphere.marker import Marker
 from orchestrator.vsphere.values import QuiescePolicy
 from tests.conftest import StartSimulator

@@ -29,9 +29,9 @@ from orchestrator.fleet.states import JobState, Stage
 from orchestrator.fleet.view import JobView, RunPhase, RunView
 from orchestrator.interrupts import listening
 from orchestrator.ledger import Ledger, LedgerInUseError, RunLedger
-from orchestrator.loop import Patience
 from orchestrator.scratch import sweep as sweep_scratch
 from orchestrator.stages import Stages
+from orchestrator.terms import Patience
 from tests.conftest import StartSimulator
 from tests.orchestrator import fleet_run
 from tests.orchestrator.dask_processes import remote_cluster

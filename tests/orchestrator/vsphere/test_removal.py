@@ -13,7 +13,7 @@ from pyVmomi import vim, vmodl
 
 from deploy.demo.simulator import Rule, Simulator
 from orchestrator.errors import RemovalError
-from orchestrator.vsphere import answers, properties, removal, snapshot, tasks
+from orchestrator.vsphere import answers, insistence, properties, removal, snapshot, tasks
 from orchestrator.vsphere.marker import Marker, format_marker
 from orchestrator.vsphere.session import Session
 from orchestrator.vsphere.values import QuiescePolicy, SnapshotRef
@@ -146,7 +146,7 @@ def test_a_refusal_says_where_the_snapshot_stands_and_what_to_do(
     session: Session, taken: SnapshotRef, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.inject(Rule("RemoveSnapshot_Task", stage="task", fault="FileLocked"))
-    monkeypatch.setattr(removal, "REFUSED_SECONDS", 0.2)
+    monkeypatch.setattr(insistence, "REFUSED_SECONDS", 0.2)
     later = session.current_time() + 2 * 3600
     monkeypatch.setattr(session, "current_time", lambda: later)
     with pytest.raises(RemovalError) as caught:
