@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from converters.filesystems.crypttab import by_our_name
 from converters.filesystems.fstab import Line
 from converters.filesystems.opener import Place, VolumeOpener, describe
 from converters.filesystems.places import RAID, find_devices, find_volumes, hardware
@@ -14,15 +15,22 @@ class Locator:
     """Finds the volumes of one guest, whose root is ``root``.
 
     Args:
+        names: what the guest calls encrypted volumes, and what they are called here.
         note: takes a sentence on what is doubtful.
     """
 
     def __init__(
-        self, opener: VolumeOpener, volumes: Sequence[Volume], root: Place, note: Callable[[str], None]
+        self,
+        opener: VolumeOpener,
+        volumes: Sequence[Volume],
+        root: Place,
+        names: Mapping[str, str],
+        note: Callable[[str], None],
     ) -> None:
         self._opener = opener
         self._volumes = volumes
         self._root_disk = root.disk if isinstance(root, Volume) else None
+        self._names = names
         self._note = note
         self._disks: dict[str, int] = {}
         """Disks by their hardware's names, as far as something told."""
@@ -34,6 +42,7 @@ class Locator:
 
     def find(self, line: Line) -> Place | None:
         """The place of an entry's source; None where it is on no disk, or nothing tells on which."""
+        line = by_our_name(line, self._names)
         found = self._opener.distinct(find_volumes(line, self._volumes))
         if name := hardware(line):
             found = self._by_hardware(line, name, found)

@@ -12,6 +12,7 @@ from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.access import encoded, read_bytes, resolve
 from converters.filesystems.base import Kind, Remarking
 from converters.filesystems.boot_mounts import MOST, BootMounts, boot_mounts
+from converters.filesystems.crypttab import mapped_names
 from converters.filesystems.empty import EmptyFilesystem
 from converters.filesystems.engines import IN_PROCESS, Engine
 from converters.filesystems.evidence import FSTAB, FSTAB_LIMIT, root_line
@@ -90,7 +91,8 @@ class _Assembly:
         for note in (*notes, *root.notes):
             self._tree.note(note)
         self._mount(b"", root.place, root.options)
-        self._locator = Locator(self._opener, self._volumes, root.place, self._tree.note)
+        names = mapped_names(self._tree, self._volumes)
+        self._locator = Locator(self._opener, self._volumes, root.place, names, self._tree.note)
         self._locator.learn(root_line(self._tree))
         fstab = read_bytes(self._tree, FSTAB, FSTAB_LIMIT)
         if fstab is None:

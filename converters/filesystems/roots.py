@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.base import Filesystem, Kind
 from converters.filesystems.boot_config import kernel_root
+from converters.filesystems.crypttab import by_our_name, mapped_names
 from converters.filesystems.engines import IN_PROCESS
 from converters.filesystems.evidence import Candidate, decide, names_itself
 from converters.filesystems.fstab import Line, unquote
@@ -153,7 +154,8 @@ class _Search:
         if subvolume and own and subvolume != own:
             return False
         if isinstance(candidate.place, Volume):
-            return candidate.place in find_volumes(line, self._volumes)
+            names = mapped_names(candidate.filesystem, self._volumes)
+            return candidate.place in find_volumes(by_our_name(line, names), self._volumes)
         return candidate.place in find_devices(line, [candidate.place])
 
     def chosen(self, place: Place) -> Root:

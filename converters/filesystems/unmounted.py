@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from converters.filesystems.crypttab import opened_name
 from converters.filesystems.opener import Place, describe
 from converters.filesystems.places import ASSEMBLED
 from converters.guest.facts import MountPoint, UnmountedVolume
@@ -35,10 +36,14 @@ def unmounted(
     devices = {point.device for point in mounts}
     # A btrfs on several devices has one UUID on all of them.
     pools = {place.content for place in named if place.content.type == "btrfs"}
+    opened = {volume.name for volume in volumes}
     idle = [
         volume
         for volume in volumes
-        if _holds_files(volume) and describe(volume) not in devices and volume.content not in pools
+        if _holds_files(volume)
+        and describe(volume) not in devices
+        and volume.content not in pools
+        and opened_name(volume.content.uuid) not in opened
     ]
     notes = [
         f"{_in_words(volume)} is mounted nowhere at boot, so it is not read."
