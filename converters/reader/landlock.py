@@ -59,7 +59,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What may be done to a file, or to everything below a folder; one that is not there is passed over."""
+    """What may be done to a file, or to everything below a folder; one out of reach is passed over."""
 
     path: str
     access: Access
@@ -98,7 +98,7 @@ def restrict(rules: Iterable[Rule]) -> bool:
 def _allow(ruleset: int, rule: Rule, handled: Access) -> None:
     try:
         descriptor = os.open(rule.path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # whoever needs it says better what is wrong
         return
     try:
         is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)

@@ -281,3 +281,11 @@ print(json.dumps([before, readable(), len(said), "may read what files this user 
         before=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else (),
     )
     assert found == [True, False, 1, True]
+
+
+@needs_landlock
+def test_a_disk_that_cannot_be_reached_is_told_by_who_opens_it(place: Path) -> None:
+    loop = place / "disk.raw"
+    loop.symlink_to(loop)
+    script = "confine(1 << 30)\nprint(json.dumps(attempt(lambda: open(DISK))))"
+    assert probe(script, str(loop), str(place)) == "ELOOP"
