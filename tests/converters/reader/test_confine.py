@@ -246,18 +246,21 @@ own.wait()
 @pytest.mark.skipif(landlock.version() < 6, reason="Landlock of this kernel leaves abstract sockets")
 def test_abstract_sockets_of_others_are_out_of_reach_and_own_ones_are_not() -> None:
     with socket.socket(socket.AF_UNIX) as service:
-        service.bind("\0orchestrate-test")
+        service.bind("")  # a name that is free (unix(7), autobind)
         service.listen()
-        found = probe("""
+        found = probe(
+            f"NAME = {service.getsockname()!r}"
+            + """
 confine(1 << 30)
 own, other = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
-own.bind("\\0orchestrate-test-own")
+own.bind("")
 own.listen()
 print(json.dumps([
-    attempt(lambda: socket.socket(socket.AF_UNIX).connect("\\0orchestrate-test")),
-    attempt(lambda: other.connect("\\0orchestrate-test-own")),
+    attempt(lambda: socket.socket(socket.AF_UNIX).connect(NAME)),
+    attempt(lambda: other.connect(own.getsockname())),
 ]))
-""")
+"""
+        )
     assert found == ["EPERM", "done"]
 
 
