@@ -68,7 +68,7 @@ def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> R
         case []:
             raise search.nothing()
         case [candidate]:
-            return Root(candidate.place, candidate.options)
+            return Root(candidate.place, candidate.options, search.unseen())
     verdict = decide(candidates, search.kernel_roots(), search.leads)
     if verdict.chosen is None:
         listed = ", ".join(candidate.details() for candidate in candidates)
@@ -76,7 +76,7 @@ def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> R
         raise UnsupportedError(". ".join(filter(None, (message, verdict.reason))), _HINT)
     listed = ", ".join(candidate.name for candidate in candidates)
     note = f"Of {listed}, all with a root file system, {verdict.chosen.name} was taken: {verdict.reason}."
-    return Root(verdict.chosen.place, verdict.chosen.options, (note,))
+    return Root(verdict.chosen.place, verdict.chosen.options, (note, *search.unseen()))
 
 
 def is_root(filesystem: Filesystem) -> bool:
@@ -142,6 +142,10 @@ class _Search:
             if not options:
                 self._failures.append(error)
             return None
+
+    def unseen(self) -> tuple[str, ...]:
+        """A sentence on each volume that could not be looked at, and so may be the root all the same."""
+        return tuple(f"Not looked at for a root: {failure.message}." for failure in self._failures)
 
     def kernel_roots(self) -> list[Line]:
         """What the boot loaders' configurations start, in the order in which volumes were looked at."""

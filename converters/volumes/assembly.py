@@ -8,7 +8,7 @@ from typing import Protocol
 
 from converters.disks.base import Disk
 from converters.disks.mapped import MappedDisk, Segment, Stripe
-from converters.errors import DiskError
+from converters.errors import DiskError, UnsupportedError
 from converters.volumes.base import Left, Volume
 from converters.volumes.luks.keys import KeyFolder
 from converters.volumes.lvm import MEMBER as LVM_MEMBER
@@ -146,7 +146,7 @@ class _Builder:
         uuid = volume.content.uuid
         try:
             disk = unlock(self._disks[volume.disk], volume, self._keys)
-        except DiskError as error:
+        except (DiskError, UnsupportedError) as error:
             return f"the encrypted volume {uuid} is not opened: {error.message}"
         if disk is None:
             return f"the encrypted volume {uuid} is not opened: no key was given for it (--luks-keys)"
