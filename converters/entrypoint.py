@@ -19,6 +19,8 @@ INIT = "/.orchestrate/init"
 """Where images have the static init."""
 SERVICES = "/.orchestrate/services"
 """Where they have what it is told, a file a service."""
+JOBS = "/.orchestrate/jobs"
+"""The same for what runs by the clock."""
 
 FIRST_PROCESSES = frozenset(
     {
@@ -53,7 +55,7 @@ def entrypoint(service: Service, directories: tuple[Directory, ...]) -> Entrypoi
     if specification is None or not reasons:
         return Entrypoint(_plain(service)) if service.command else None
     made = {path.path for path in specification.paths}
-    paths = [_path(directory) for directory in directories if directory.path not in made]
+    paths = [made_path(directory) for directory in directories if directory.path not in made]
     told = replace(specification, paths=(*paths, *specification.paths))
     path = f"{SERVICES}/{file_name(service.name)}"
     run = replace(_plain(service), entrypoint=(INIT, path), user="", working_dir="", stop_signal="SIGTERM")
@@ -103,7 +105,8 @@ def _reasons(service: Service, specification: Specification) -> tuple[str, ...]:
     return tuple(reason for reason, holds in found if holds)
 
 
-def _path(directory: Directory) -> Path:
+def made_path(directory: Directory) -> Path:
+    """What the init is told to make of it."""
     return Path(
         "directory",
         directory.path,

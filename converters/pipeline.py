@@ -93,6 +93,7 @@ def _own_layers(plan: ImagePlan, output: Output) -> Iterator[Layer]:
         for service in plan.services
         if service.specification is not None
     }
+    told.update({job.path: to_json(job.specification) for job in plan.jobs})
     if told:
         program = init.program(plan.architecture or X86)
         for files, mode in (({INIT: program}, 0o755), (told, 0o644)):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
-from converters.guest.facts import DataDirectory, Directory, GuestFacts, Job, Port, Role, Service
+from converters.guest.facts import DataDirectory, Directory, GuestFacts, Port, Role, Service
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
+from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
 
 MIB = 1 << 20
 
@@ -85,6 +85,7 @@ class ImagePlan:
     services: tuple[ServicePlan, ...] = ()
     """Application services that can be started, each an image of its own with the same layers; the only one
     is what the machine's own image starts."""
+    jobs: tuple[JobPlan, ...] = ()
     directories: tuple[Directory, ...] = ()
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()
@@ -106,6 +107,7 @@ def plan_image(
     applications = [service for service in guest.services if service.role is Role.APPLICATION]
     ordered = tuple(sorted(labels))
     services = tuple(_service_plans(applications, guest, ordered))
+    jobs = job_plans(guest)
     only = services[0] if len(applications) == len(services) == 1 else None
     return ImagePlan(
         name=machine.name,
@@ -115,10 +117,12 @@ def plan_image(
         resources=resources(machine),
         service=only.name if only else "",
         services=services,
+        jobs=jobs,
         directories=guest.directories,
         notes=(
             *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services)),
-            *_scheduled(guest.jobs),
+            *told_jobs(jobs),
+            *told_without_command(guest.jobs),
         ),
     )
 
@@ -191,17 +195,3 @@ def _why_a_shell(applications: list[Service], services: tuple[ServicePlan, ...])
 def _not_started(service: Service) -> str:
     told = f"Service {service.name} ({service.unit}): no command is known."
     return " ".join((told, *service.notes))
-
-
-def _scheduled(jobs: tuple[Job, ...]) -> tuple[str, ...]:
-    """Jobs that the machine ran by the clock, which no container starts by itself."""
-    return tuple(_to_schedule(job) for job in jobs if job.role is Role.APPLICATION)
-
-
-def _to_schedule(job: Job) -> str:
-    command = " && ".join(shlex.join(words) for words in job.commands) or "a command that is not known"
-    when = "at boot" if job.at_boot else f"at `{job.schedule}`" if job.schedule else "by the clock"
-    zone = f" ({job.timezone})" if job.timezone else ""
-    as_user = f" as user {job.user}" if job.user else ""
-    told = f"Job {job.name} ({job.source}) ran {when}{zone}{as_user}: {command}. Schedule it from outside."
-    return " ".join((told, *job.notes))

@@ -11,6 +11,7 @@ from converters.guest.facts import DataDirectory
 from converters.image.config import RunConfig
 from converters.image.names import repository_names
 from converters.init.specification import Specification
+from converters.manifests.shared import shared_directories
 from converters.manifests.yaml_text import comment, quoted
 from converters.plan import MIB, ImagePlan
 from converters.request import ServiceImage
@@ -56,7 +57,7 @@ def compose(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
     name = repository.rpartition("/")[2].partition(":")[0]
     images = {service.name: f"{repository}@{service.digest}" for service in services}
     containers = (_machine(plan, name, reference), *_containers(plan, name, images))
-    shared = _shared_directories(plan) if len(containers) > 1 else ()
+    shared = shared_directories(plan) if len(containers) > 1 else ()
     lines = [
         (0, f"# Machine {comment(plan.name)}, {_what(plan, containers)}."),
         *((0, f"# {comment(note)}") for note in plan.notes),
@@ -159,15 +160,6 @@ def _around(specification: Specification | None) -> Iterator[Line]:
     yield 0, f"stop_grace_period: {_value(f'{math.ceil(seconds) + _KILL_SECONDS}s')}"
     added = [name for name in specification.execution.ambient_capabilities if name not in _GIVEN]
     yield from _list("cap_add", (name.removeprefix("CAP_") for name in added))
-
-
-def _shared_directories(plan: ImagePlan) -> tuple[str, ...]:
-    """Directories of services below /run, one level deep."""
-    told = [service.specification for service in plan.services if service.specification is not None]
-    paths = [directory.path for directory in plan.directories]
-    paths += [path.path for specification in told for path in specification.paths]
-    tops = {"/".join(path.split("/")[:3]) for path in paths if path.startswith("/run/")}
-    return tuple(sorted(tops - {"/run/lock", "/run/user", "/run/sshd", "/run/sudo"}))
 
 
 def _volumes(paths: Iterable[str]) -> list[tuple[str, str]]:

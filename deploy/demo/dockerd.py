@@ -114,7 +114,7 @@ def _bridge() -> Iterator[tuple[str, str]]:
     """A network bridge that exists for as long as this process, and its network."""
     _remove_stale_bridges()
     name = f"orch{os.getpid()}"
-    network = ipaddress.IPv4Network((int(_NETWORKS.network_address) + os.getpid() % 256 * 256, 24))
+    network = _free_network()
     _ip("link", "add", name, "type", "bridge")
     try:
         _ip("address", "add", f"{network[1]}/{network.prefixlen}", "dev", name)
@@ -122,6 +122,18 @@ def _bridge() -> Iterator[tuple[str, str]]:
         yield name, str(network)
     finally:
         _ip("link", "delete", name)
+
+
+def _free_network() -> ipaddress.IPv4Network:
+    """One of ``_NETWORKS`` that no interface has; engines that start at once begin to look apart."""
+    taken = process.run(["ip", "-4", "-oneline", "address"]).stdout.decode()
+    networks = list(_NETWORKS.subnets(new_prefix=24))
+    first = os.getpid() % len(networks)
+    free = (one for one in networks[first:] + networks[:first] if f"{one[1]}/" not in taken)
+    found = next(free, None)
+    if found is None:
+        raise ProcessError(f"every network of {_NETWORKS} is in use")
+    return found
 
 
 def _remove_stale_bridges() -> None:

@@ -127,21 +127,30 @@ def test_a_plan_travels_as_json() -> None:
     assert adapter.validate_json(adapter.dump_json(plan)) == plan
 
 
-def test_jobs_are_told_since_no_container_starts_them() -> None:
+def test_jobs_are_told_and_can_be_run_once() -> None:
     nightly = Job(
-        "app-1", "/var/spool/cron/app", Role.APPLICATION, "own", (("/bin/sh", "-c", "x y"),), "0 3 * * *"
+        "app-1", "/etc/cron.d/app", Role.APPLICATION, "own", (("/bin/sh", "-c", "x y"),), "0 3 * * *"
     )
     jobs = (
-        replace(nightly, user="app", timezone="UTC", notes=("Note.",)),
-        replace(nightly, name="app-2", schedule="", at_boot=True),
+        replace(nightly, user="app", timezone="UTC", notes=("Note.",), environment=(("A", "1"),)),
+        replace(nightly, schedule="", at_boot=True, input="it's\n"),
         replace(nightly, name="fstrim", role=Role.PLATFORM),
         replace(nightly, name="app-3", schedule="", commands=()),
     )
     plan = plan_image(replace(_guest(NGINX), jobs=jobs), MACHINE)
+    first, again = plan.jobs
+    assert (first.name, first.schedule, first.timezone) == ("app-1", "0 3 * * *", "UTC")
+    assert first.specification.type == "oneshot"
+    assert (first.specification.execution.user, first.specification.execution.environment) == (
+        "app",
+        (("A", "1"),),
+    )
+    assert [path.path for path in first.specification.paths] == ["/run/x"]
+    assert again.specification.start[0].words[2] == "printf %s 'it'\"'\"'s\n' | /bin/sh -c 'x y'"
     assert plan.notes[1:] == (
-        "Job app-1 (/var/spool/cron/app) ran at `0 3 * * *` (UTC) as user app: /bin/sh -c 'x y'."
-        " Schedule it from outside. Note.",
-        "Job app-2 (/var/spool/cron/app) ran at boot: /bin/sh -c 'x y'. Schedule it from outside.",
-        "Job app-3 (/var/spool/cron/app) ran by the clock: a command that is not known."
-        " Schedule it from outside.",
+        "Job app-1 (/etc/cron.d/app) ran at `0 3 * * *` (UTC):"
+        " `/.orchestrate/init /.orchestrate/jobs/app-1.json` runs it once. Note.",
+        "Job app-1.2 (/etc/cron.d/app) ran at boot:"
+        " `/.orchestrate/init /.orchestrate/jobs/app-1.2.json` runs it once.",
+        "Job app-3 (/etc/cron.d/app) ran by the clock: no command of it is known.",
     )

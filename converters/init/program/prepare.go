@@ -39,8 +39,8 @@ func (path Path) make() error {
 	if path.Kind == "symlink" {
 		return nil
 	}
-	// A volume that is mounted here keeps the owner that its own people gave it.
-	if isMountPoint(path.Path) {
+	// A volume that is mounted here keeps the owner that its own people gave it; one for /run is as empty as that.
+	if !strings.HasPrefix(path.Path, "/run/") && isMountPoint(path.Path) {
 		return nil
 	}
 	if err := chown(path.Path, path.User, path.Group); err != nil {
