@@ -33,6 +33,9 @@ ASSEMBLE, MOUNT, REPLAY, LIST, LOOK, READ, END = b"A", b"M", b"V", b"L", b"S", b
 LINE = "/dev/ttyS0"
 RANGES = "/ranges"
 """Lines of a disk's device, first byte and number of bytes: each becomes a loop device of its own."""
+PIECE_BYTES = 1024
+"""Of a request, sent at once: the line loses what it has no room for (4 KiB). Each piece but the last is
+acknowledged by an empty frame."""
 FRAME_BYTES = 256 << 10
 """About as much of a directory in one answer."""
 LARGEST_READ = 4 << 20
@@ -53,7 +56,11 @@ class Line:
     def receive(self) -> list[bytes]:
         """The fields of the next request, its letter first."""
         (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
-        data = self._exactly(length)
+        data = b""
+        while len(data) < length:
+            if data:
+                self.send(MORE)
+            data += self._exactly(min(PIECE_BYTES, length - len(data)))
         fields, place = [data[:1]], 1
         while place < length:
             (size,) = LENGTH.unpack_from(data, place)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from converters.disks import Disk, DiskSource, ImageFile, RawFile
+from converters.disks import Disk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError
 from converters.filesystems.uml.device import DeviceDisk
@@ -22,8 +22,7 @@ log = logging.getLogger(__name__)
 class Ranges:
     """Volumes as files that user-mode Linux takes: where they lie, or a copy in scratch for as long."""
 
-    def __init__(self, sources: Sequence[DiskSource], scratch: Path, stack: ExitStack) -> None:
-        self._sources = tuple(sources)
+    def __init__(self, scratch: Path, stack: ExitStack) -> None:
         self._scratch = scratch
         self._stack = stack
 
@@ -34,10 +33,9 @@ class Ranges:
             DiskError: the disk cannot be read.
             ScratchFullError: no space for a copy.
         """
-        disk, source = disks[volume.disk], dict(enumerate(self._sources)).get(volume.disk)
-        match source, disk:
-            case ((RawFile(path) | ImageFile(path, "raw")), RawDisk()):
-                return Range(Path(path), volume.start, volume.size)
+        disk = disks[volume.disk]
+        if isinstance(disk, RawDisk):
+            return Range(Path(disk.path), volume.start, volume.size)
         copy = self._scratch / f"volume-{volume.disk}-{volume.start}.raw"
         try:
             copy_volume(disk, volume.start, volume.size, copy)

@@ -41,10 +41,9 @@ class UmlFilesystem:
             raise FilesystemError(f"user-mode Linux here does not read {type or 'unknown content'}")
         self._session = session
         self._type = type
-        self._root = f"/mnt/{device.strip('/').replace('/', '-')}-{abs(hash(options))}".encode()
         self._devices: dict[int, int] = {}
         given = ",".join(filter(None, (OPTIONS[type], options)))
-        session.mount(device, type, given, self._root.decode())
+        self._root = session.mount(device, type, given).encode()
 
     @property
     def type(self) -> str:

@@ -99,6 +99,7 @@ class Session:
             FilesystemError: it does not start, or the disks are too many or too large.
         """
         self._limits = limits
+        self._mounts = 0
         disks = list(dict.fromkeys(part.path for part in ranges))
         if len(disks) > machine.MOST_DISKS:
             raise FilesystemError(f"user-mode Linux takes {machine.MOST_DISKS} disks, not {len(disks)}")
@@ -140,10 +141,13 @@ class Session:
             found.append(Device(path, name, size))
         return found
 
-    def mount(self, device: str, type: str, options: str, folder: str) -> None:
-        """Mount a device on a new folder. Raises FilesystemError: the kernel refuses."""
+    def mount(self, device: str, type: str, options: str) -> str:
+        """Mount a device, and give the folder in the machine. Raises FilesystemError: the kernel refuses."""
+        self._mounts += 1
+        folder = f"/mnt/{self._mounts}"
         for _ in self._ask(agent.MOUNT, device, type, options, folder):
             pass
+        return folder
 
     def replay(self, device: str, type: str, options: str) -> None:
         """Mount a device and unmount it, so that its journal is replayed.
@@ -177,10 +181,11 @@ class Session:
         """Send a request and give the frames of its answer; it has to be consumed before the next."""
         encoded = [os.fsencode(field) for field in fields]
         body = letter + b"".join(agent.LENGTH.pack(len(field)) + field for field in encoded)
-        try:
-            self._requests.write(agent.LENGTH.pack(len(body)) + body)
-        except OSError as error:
-            raise self._broken(f"it takes no request: {error.strerror}") from error
+        self._send(agent.LENGTH.pack(len(body)))
+        for place in range(0, len(body), agent.PIECE_BYTES):
+            if place:
+                self._receive(self._limits.answer_seconds)
+            self._send(body[place : place + agent.PIECE_BYTES])
         more = True
         while more:
             kind, data = self._receive(self._limits.answer_seconds)
@@ -192,6 +197,12 @@ class Session:
                 case _:
                     raise FilesystemError(f"user-mode Linux: {_words(data)}{self._said()}")
             yield data
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._requests.write(data)
+        except OSError as error:
+            raise self._broken(f"it takes no request: {error.strerror}") from error
 
     def _receive(self, seconds: float) -> tuple[bytes, bytes]:
         deadline = time.monotonic() + seconds

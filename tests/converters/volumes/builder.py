@@ -56,11 +56,11 @@ def filled(pattern: str) -> bytes:
     return (line * (FILLED // len(line) + 1))[:FILLED]
 
 
-def made(kind: str, sizes: Sequence[int], script: str, tables: Sequence[str] = ()) -> Path:
+def made(kind: str, sizes: Sequence[int], script: str, tables: Sequence[str] = (), prepare: str = "") -> Path:
     """A folder with disks ``a``, ``b``… of ``sizes`` bytes, as ``script`` left them: ``/dev/ubda``…
 
-    Each disk gets the partition table that sfdisk(8) makes of its one of ``tables``, if there are any. The
-    script is run by busybox' shell, and what fails in it fails the making.
+    Each disk gets the partition table that sfdisk(8) makes of its one of ``tables``, if there are any, and is
+    given to the command ``prepare``. Busybox' shell runs the script, and what fails in it fails the making.
     """
     commands = _FUNCTIONS % {"filled": FILLED} + script
 
@@ -73,6 +73,8 @@ def made(kind: str, sizes: Sequence[int], script: str, tables: Sequence[str] = (
             words.append(f"ubd{letter}={letter}")
             if tables:
                 subprocess.run(["sfdisk", "-q", folder / letter], input=tables[index].encode(), check=True)
+            if prepare:
+                subprocess.run(prepare.format(folder / letter).split(), check=True, capture_output=True)
         (folder / "initrd").write_bytes(_initrd(commands))
         command = [machine.KERNEL, "mem=256M", *words, "initrd=initrd", "rdinit=/init", "uml_dir=."]
         command += ["con=null", "con0=null,fd:1", "quiet", "panic=-1", "noreboot"]
@@ -80,7 +82,9 @@ def made(kind: str, sizes: Sequence[int], script: str, tables: Sequence[str] = (
         (folder / "initrd").unlink()
         assert "the disks are made" in console, console[-4000:]
 
-    return cache.cached(f"volumes-{kind}", cache.digest(_INIT, commands, *map(str, sizes), *tables), make)
+    return cache.cached(
+        f"volumes-{kind}", cache.digest(_INIT, commands, *map(str, sizes), *tables, prepare), make
+    )
 
 
 def _initrd(script: str) -> bytes:
