@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from converters.disks.base import Disk
 from converters.volumes.base import Content, Volume
+from converters.volumes.foreign import SLICES, foreign_table
 from converters.volumes.gpt import Gpt, has_signature, read_gpt
 from converters.volumes.mbr import PROTECTIVE, SECTOR, Mbr, read_mbr
 from converters.volumes.probe import probe
@@ -48,13 +49,16 @@ def read_volumes(disk: Disk, index: int) -> VolumeTable:
         if gpt is not None and (mbr is not None or not whole.type):
             return _divided_by_gpt(disk, index, gpt, mbr)
     if mbr is None:
+        if not whole.type and (owner := foreign_table(disk)):
+            note = f"the disk has a partition table of {owner}, which is not read"
+            return _undivided(disk, index, whole, note)
         return _undivided(disk, index, whole)
     table = _divided_by_mbr(disk, index, mbr)
     if not table.volumes:
         return _undivided(disk, index, whole, *table.notes)
     if whole.type and not any(volume.content.type for volume in table.volumes):
         note = f"a partition table whose partitions hold nothing is ignored: the whole disk is {whole.type}"
-        return _undivided(disk, index, whole, note)
+        return _undivided(disk, index, whole, note, *table.notes)
     return table
 
 
@@ -104,6 +108,8 @@ def _divided_by_mbr(disk: Disk, index: int, mbr: Mbr) -> VolumeTable:
             continue
         identity = f"{mbr.identifier:08x}-{entry.number:02x}" if mbr.identifier else ""
         content = probe(disk, first, size)
+        if not content.type and (owner := SLICES.get(entry.type)):
+            notes.append(f"partition {entry.number} has a table of {owner} of its own, which is not read")
         volumes.append(Volume(index, first, size, entry.number, content, identity, f"0x{entry.type:02x}"))
     return VolumeTable(tuple(volumes), Scheme.MBR, tuple(notes))
 

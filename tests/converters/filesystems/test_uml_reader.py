@@ -62,7 +62,7 @@ def _read(
 @pytest.mark.root
 @pytest.mark.slow
 @needs_root
-@pytest.mark.parametrize("type", ["ext4", "btrfs"])
+@pytest.mark.parametrize("type", ["ext4", pytest.param("btrfs", marks=pytest.mark.long)])
 def test_the_tree_is_the_kernels(tmp_path: Path, type: str) -> None:
     """At an offset in a larger disk, with all that an inode can have."""
     part = tmp_path / "part"
@@ -88,6 +88,7 @@ def test_the_tree_is_the_kernels(tmp_path: Path, type: str) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.long
 @needs_root
 def test_a_dirty_file_system_is_read_as_after_its_replay(tmp_path: Path) -> None:
     with open(tmp_path / "disk", "wb") as file:
@@ -106,7 +107,7 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("type", MAKERS)
+@pytest.mark.parametrize("type", ["reiserfs", pytest.param("jfs", marks=pytest.mark.long)])
 def test_file_systems_that_only_this_kernel_reads(tmp_path: Path, type: str) -> None:
     maker, options = MAKERS[type]
     program = maker.split()[0]

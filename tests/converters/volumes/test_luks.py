@@ -269,7 +269,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(["luks1", "luks2"]),
     flips=st.lists(st.tuples(st.integers(0, 0x8000), st.integers(0, 7)), min_size=1, max_size=4),

@@ -72,6 +72,8 @@ def test_each_step_beyond_the_process_is_told(groups: tuple[VolumeOpener, dict[s
     assert opener.notes == ()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_arrays_that_only_a_kernel_assembles(tmp_path: Path) -> None:
     opener, volumes = opened(md_arrays.disks(), tmp_path)
     try:

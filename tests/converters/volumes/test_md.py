@@ -160,7 +160,7 @@ def heads(disks: Sequence[Disk], volumes: list[Volume]) -> dict[str, bytes]:
     return {name: member(disks, volumes, name) for name in ("single", "old")}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     name=st.sampled_from(["single", "old"]),
     changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), min_size=1, max_size=6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import struct
@@ -390,3 +391,29 @@ def test_any_tables_end_in_volumes_on_the_disk(
     assert table.volumes
     for volume in table.volumes:
         assert 0 <= volume.start < volume.start + volume.size <= 2 * MIB
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("bsd", "the disk has a partition table of BSD, which is not read"),
+        ("dos+bsd", "partition 4 has a table of FreeBSD of its own, which is not read"),
+    ],
+)
+def test_known_tables_of_others(cases: Path, tmp_path: Path, name: str, says: str) -> None:
+    source = cases / f"BLK-01/tests/ts/blkid/images-pt/{name}.img.xz"
+    path = tmp_path / "disk"
+    path.write_bytes(lzma.decompress(source.read_bytes()))
+    table = volumes(path)
+    assert says in table.notes, (table.notes, places(table))
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("size", [64 * MIB, 64 * MIB + 512])
+def test_the_size_of_a_sector_is_told_by_where_the_header_lies(
+    tmp_path: Path, sector: int, size: int
+) -> None:
+    """C09 and C10: an image of a disk of the other kind of sectors, whatever its size says."""
+    path = partitioned(tmp_path / "disk", "label: gpt\nsize=8MiB\nsize=16MiB\n", sector=sector)
+    os.truncate(path, size)
+    assert places(volumes(path)) == by_fdisk(path, sector)
