@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import google_crc32c
@@ -35,8 +36,19 @@ class Reference(NamedTuple):
     name: bytes
 
 
-def references(item: Item) -> Iterator[Reference]:
+def references(item: Item) -> tuple[Reference, ...]:
     """The names in an item of references. Raises ``FilesystemError``: damaged."""
+    return _parsed(item)[0]
+
+
+@lru_cache(64)
+def _parsed(item: Item) -> tuple[tuple[Reference, ...], frozenset[tuple[int, bytes]]]:
+    """The names in an item, in order and to look up; the same few hundred are asked for each of them."""
+    found = tuple(_references(item))
+    return found, frozenset((one.directory, one.name) for one in found)
+
+
+def _references(item: Item) -> Iterator[Reference]:
     data, place = item.data, 0
     layout = _EXTREF if item.type == items.INODE_EXTREF else _REF
     while place < len(data):
@@ -68,11 +80,7 @@ def reference_keys(inode: int, directory: int, name: bytes) -> tuple[Key, Key]:
 
 def has_reference(tree: Items, key: Key, directory: int, name: bytes) -> bool:
     """Whether the item of references at ``key`` holds a name."""
-    return any(
-        (found.directory, found.name) == (directory, name)
-        for item in tree.items(key, key)
-        for found in references(item)
-    )
+    return any((directory, name) in _parsed(item)[1] for item in tree.items(key, key))
 
 
 class Names:
@@ -162,7 +170,7 @@ class Names:
         """Remove the reference of a name; the place of the entry."""
         for key in reference_keys(inode, directory, name):
             data = self._tree.get(key)
-            found = [] if data is None else list(references(Item(*key, data)))
+            found = () if data is None else references(Item(*key, data))
             for reference in found:
                 if (reference.directory, reference.name) == (directory, name):
                     left = [_reference(key, one) for one in found if one is not reference]

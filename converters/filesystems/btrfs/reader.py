@@ -123,23 +123,20 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
             return
         tree, objectid = self._split(inode.number)
         known = self._subvolumes.tree(tree)
-        by_hash = {
-            (entry.name, entry.location)
+        # The kernel lists by places and looks up by hashes: a name of one kind alone could not be opened.
+        # Sums tell whether both kinds are the same, as a directory may have a million names.
+        left = sum(
+            hash((entry.name, entry.location))
             for item in known.items((objectid, items.DIR_ITEM, 0), (objectid, items.DIR_ITEM, LAST))
             for entry in items.stored(item)
-        }
-        # The kernel lists by these, and looks up by those: a name of one kind alone could not be opened.
+        )
         for item in known.items((objectid, items.DIR_INDEX, 0), (objectid, items.DIR_INDEX, LAST)):
             for entry in items.stored(item):
-                if (entry.name, entry.location) not in by_hash:
-                    raise FilesystemError(
-                        f"directory inode {objectid} holds {entry.name!r} only by its place"
-                    )
-                by_hash.remove((entry.name, entry.location))
+                left -= hash((entry.name, entry.location))
                 yield entry.name, self._number(tree, objectid, entry)
-        if by_hash:
+        if left:
             raise FilesystemError(
-                f"directory inode {objectid} holds {len(by_hash)} names only by their hashes"
+                f"directory inode {objectid} has other names by their places than by hashes"
             )
 
     def _number(self, tree: int, directory: int, entry: Stored) -> int:

@@ -55,6 +55,8 @@ def mounted_pool(images: Sequence[Path], options: str = "ro") -> Iterator[Path]:
             yield Path(folder)
         finally:
             subprocess.run(["umount", folder], check=True)
+            # The kernel remembers devices of several, by numbers that loop devices have again soon.
+            subprocess.run(["btrfs", "device", "scan", "--forget", *devices], check=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tests.kernel import needs_root
 pytestmark = [pytest.mark.root, needs_root]
 
 READING = Reading(engines=("btrfs",))
-UUID = "5a1b0000-1111-2222-3333-444455556666"
+UUID = str(uuid.uuid4())
+"""The kernel mounts no two file systems of one UUID, and tests run beside each other."""
 
 
 def root(folder: Path, fstab: str) -> None:
