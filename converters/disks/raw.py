@@ -109,6 +109,10 @@ class RawDisk:
         """The whole file."""
         return (Extent(self, 0, self._size),)
 
+    def again(self) -> RawDisk:
+        """The same file opened once more, to be closed by itself; it may have lost its name."""
+        return RawDisk(f"/proc/self/fd/{self._descriptor}", name=self._path)
+
     def fileno(self) -> int:
         """The open descriptor, for readers that need no copy through Python."""
         return self._descriptor

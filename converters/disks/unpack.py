@@ -24,8 +24,17 @@ def image_limit(capacity: int | None) -> int:
     return LARGEST_IMAGE if capacity is None else capacity + capacity // 32 + (64 << 20)
 
 
-def gunzip(packed: FileDisk, name: str, limit: int) -> RawDisk:
-    """What ``packed`` holds, in an unnamed file of the folder for temporary files; zeros take no space.
+class UnpackedDisk(RawDisk):
+    """A file of scratch that goes with the disk."""
+
+    def close(self) -> None:
+        """Close and remove the file; a second call does nothing."""
+        super().close()
+        Path(self.path).unlink(missing_ok=True)
+
+
+def gunzip(packed: FileDisk, name: str, limit: int) -> UnpackedDisk:
+    """What ``packed`` holds, in the folder for temporary files; zeros take no space.
 
     Raises:
         DiskError: damaged, cut short, empty, or of more than ``limit`` bytes.
@@ -38,9 +47,10 @@ def gunzip(packed: FileDisk, name: str, limit: int) -> RawDisk:
             scratch.finish(_decompress(packed, name, scratch, limit))
         finally:
             os.close(descriptor)
-        return RawDisk(path)
-    finally:
+        return UnpackedDisk(path)
+    except BaseException:
         Path(path).unlink()
+        raise
 
 
 def _decompress(packed: FileDisk, name: str, scratch: SparseFile, limit: int) -> int:

@@ -164,13 +164,11 @@ class Appliance:
 @contextmanager
 def _drive(source: DiskSource, disk: Disk) -> Iterator[RawFile | NbdSource]:
     """How the appliance gets a disk: as a file if it is one, else by NBD."""
-    if isinstance(disk, RawDisk) and Path(disk.path).exists():
+    if isinstance(disk, RawDisk):
         yield RawFile(disk.path)
-        return
-    if isinstance(disk, RawDisk):  # unpacked to scratch, it has no name any more
-        source = RawFile(f"/proc/{os.getpid()}/fd/{disk.fileno()}")
-    with served(source) as server:
-        yield server
+    else:
+        with served(source) as server:
+            yield server
 
 
 def _launch(drives: Sequence[RawFile | NbdSource], scratch: Path) -> guestfs.GuestFS:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.disks import Disk, DiskSource, ImageFile, RawFile, open_disk
+from converters.disks import Disk, DiskSource, open_disk
 from converters.disks.overlay import CowDisk
 from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
@@ -84,7 +84,7 @@ class VolumeOpener:
             self.appliance = Appliance(tuple(zip(self._sources, self.disks, strict=True)), scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
-        self._ranges = Ranges(self._sources, scratch, self._stack)
+        self._ranges = Ranges(scratch, self._stack)
 
     def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
         """What ``volumes`` make up (``converters.volumes.assembly``)."""
@@ -280,24 +280,24 @@ class VolumeOpener:
         log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)
         self._notes += [f"{where}: {note}" for note in recovered.notes]
         base = self.disks[volume.disk]
-        if volume.disk < len(self._sources):
+        if isinstance(base, RawDisk):
+            base = base.again()
+        elif volume.disk < len(self._sources):
             base = open_disk(self._sources[volume.disk])
         disk = CowDisk(base, str(cow))
         self._stack.callback(disk.close)
         return disk
 
     def _replay(self, volume: Volume, cow: Path) -> Recovered:
-        source, disk = dict(enumerate(self._sources)).get(volume.disk), self.disks[volume.disk]
-        match source, disk:
-            case ((RawFile(path) | ImageFile(path, "raw")), RawDisk()):
-                return recover(Path(path), volume.start, volume.content.type, cow)
-            case _:
-                copy = cow.with_suffix(".raw")
-                try:
-                    copy_volume(disk, volume.start, volume.size, copy)
-                    return recover(copy, volume.start, volume.content.type, cow)
-                finally:
-                    copy.unlink(missing_ok=True)
+        disk = self.disks[volume.disk]
+        if isinstance(disk, RawDisk):
+            return recover(Path(disk.path), volume.start, volume.content.type, cow)
+        copy = cow.with_suffix(".raw")
+        try:
+            copy_volume(disk, volume.start, volume.size, copy)
+            return recover(copy, volume.start, volume.content.type, cow)
+        finally:
+            copy.unlink(missing_ok=True)
 
     def _tell(self, place: Place, decision: Decision) -> None:
         for engine, reason in decision.passed:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.disks.base import AbsentDisk, DiskSource, ImageFile, RawFile
+from converters.disks.base import AbsentDisk, DiskSource, FilePart, ImageFile, PackedDisk, RawFile
 from converters.errors import FilesystemError, NoLinuxError, UnsupportedError
 from converters.filesystems.base import Entry, Kind
 from converters.filesystems.mounts import open_guest
@@ -99,14 +99,18 @@ def _without_device(entries: Sequence[Entry]) -> list[Entry]:
 
 @pytest.mark.root
 @needs_root
-@pytest.mark.parametrize("format", ["raw", "qcow2"])
+@pytest.mark.parametrize("format", ["raw", "qcow2", "gzip"])
 def test_tree_over_three_volumes_is_the_kernels(disk: Path, tmp_path: Path, format: str) -> None:
     """Mounted roots in place of mount points, hidden entries gone, a journal replayed."""
     source: DiskSource = RawFile(str(disk))
-    if format != "raw":
-        image = tmp_path / "disk.qcow2"
+    image = tmp_path / "image"
+    if format == "qcow2":
         subprocess.run(["qemu-img", "convert", "-q", "-O", format, disk, image], check=True)
         source = ImageFile(str(image), format)
+    if format == "gzip":
+        with image.open("wb") as file:
+            subprocess.run(["gzip", "-1", "-c", disk], check=True, stdout=file)
+        source = PackedDisk((FilePart(str(image)),))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with open_guest([source], scratch, IN_PROCESS) as tree:
