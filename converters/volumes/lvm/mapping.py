@@ -22,7 +22,7 @@ _SECTOR = 512
 _MOST_SEGMENTS = 100_000
 _MOST_PIECES = 2048
 """Of stripes that do not lie in one piece each."""
-_MOST_WORK = 2_000_000
+_MOST_WORK = 500_000
 """Segments looked at in all, for volumes that are made of many pieces of others."""
 _DEEPEST = 8
 """Volumes within volumes; LVM nests four."""

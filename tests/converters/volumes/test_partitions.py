@@ -397,7 +397,7 @@ def test_any_tables_end_in_volumes_on_the_disk(
     ("name", "says"),
     [
         ("bsd", "the disk has a partition table of BSD, which is not read"),
-        ("dos+bsd", "partition 4 has a table of FreeBSD of its own, which is not read"),
+        ("dos+bsd", "partition 2 has a table of FreeBSD of its own, which is not read"),
     ],
 )
 def test_known_tables_of_others(cases: Path, tmp_path: Path, name: str, says: str) -> None:
