@@ -26,6 +26,7 @@ STORE = "Data Store 1"
 ROOMY = 160 << 20
 """Bytes of a disk that is mostly empty."""
 PLACE = ("--transport", "datastore")
+PATIENCE = 60.0
 DESCRIPTOR = """# Disk DescriptorFile
 version=1
 CID=fffffffe
@@ -119,7 +120,7 @@ def when_read(simulator: Simulator, act: Any) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(0.02):
-            if simulator.datastore_reads().requests > before + 8:
+            if simulator.datastore_reads().requests > before + 4:
                 act()
                 return
 
@@ -205,10 +206,10 @@ def test_an_end_in_the_middle(
     simulator.change(datastore_rate=256 << 10)
     before = simulator.datastore_reads().requests
     with start(*PLACE, "--include", "my vm*") as child:
-        until(lambda: simulator.datastore_reads().requests > before + 8)
+        until(lambda: simulator.datastore_reads().requests > before + 4, PATIENCE)
         assert len(simulator.snapshots()) == 2
         child.process.send_signal(number)
-        status = child.wait(30)
+        status = child.wait(PATIENCE)
     simulator.change(datastore_rate=0)
     if number == signal.SIGTERM:
         assert status == ExitCode.INTERRUPTED
