@@ -271,7 +271,7 @@ class VolumeOpener:
             return assembled
         cow = self._scratch / f"volume-{volume.disk}-{volume.start}.cow"
         try:
-            recovered = self._replay(volume, cow)
+            recovered, base = self._replay(volume, cow)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ScratchFullError(f"the scratch folder {self._scratch} is full: {error}") from error
@@ -279,25 +279,21 @@ class VolumeOpener:
         where = describe(volume)
         log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)
         self._notes += [f"{where}: {note}" for note in recovered.notes]
-        base = self.disks[volume.disk]
-        if isinstance(base, RawDisk):
-            base = base.again()
-        elif volume.disk < len(self._sources):
-            base = open_disk(self._sources[volume.disk])
         disk = CowDisk(base, str(cow))
         self._stack.callback(disk.close)
         return disk
 
-    def _replay(self, volume: Volume, cow: Path) -> Recovered:
+    def _replay(self, volume: Volume, cow: Path) -> tuple[Recovered, Disk]:
+        """What the kernel did, and over which disk: a copy is read on, not fetched twice."""
         disk = self.disks[volume.disk]
         if isinstance(disk, RawDisk):
-            return recover(Path(disk.path), volume.start, volume.content.type, cow)
+            return recover(Path(disk.path), volume.start, volume.content.type, cow), disk.again()
         copy = cow.with_suffix(".raw")
         try:
             copy_volume(disk, volume.start, volume.size, copy)
-            return recover(copy, volume.start, volume.content.type, cow)
+            return recover(copy, volume.start, volume.content.type, cow), RawDisk(str(copy))
         finally:
-            copy.unlink(missing_ok=True)
+            copy.unlink(missing_ok=True)  # while it is open, it can be read
 
     def _tell(self, place: Place, decision: Decision) -> None:
         for engine, reason in decision.passed:
