@@ -63,7 +63,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, str], ...]:
-    """The files of a delta that makes the disk of ``big`` that of ``little``: name on the datastore, here."""
+    """The files of a delta that makes of one guest's disk another's: name on the datastore, and file here."""
     folder = tmp_path_factory.mktemp("grown")
     before, after = guests.small("before").raw, guests.small("after").raw
     (folder / "base-flat.vmdk").symlink_to(before)
@@ -174,6 +174,7 @@ def test_a_session_that_ends_in_the_middle(
     assert job["errors"] == []
 
 
+@pytest.mark.long
 def test_an_account_that_may_not_read_datastores(
     orchestrate: Orchestrate, environment: Mapping[str, str], simulator: Simulator
 ) -> None:
