@@ -17,6 +17,7 @@ from converters.disks import DiskSource, open_disk
 from converters.errors import ConvertError
 from converters.reader import reach
 from converters.reader.confine import confine
+from converters.request import Reading
 
 from .images import content
 
@@ -25,7 +26,7 @@ def main(folder: str, sources: str) -> None:
     """Read every disk and keep it open."""
     disks: list[DiskSource] = pickle.loads(Path(sources).read_bytes())
     tempfile.tempdir = folder
-    confine(4 << 30, reach.rules(disks, folder))
+    confine(4 << 30, reach.rules(disks, Reading(), folder))
     with ExitStack() as stack:
         for source in disks:
             try:
