@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.errors import ConvertError, FilesystemError, NoLinuxError, UnsupportedError
@@ -60,7 +60,7 @@ def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> R
     if wanted:
         return search.chosen(search.named(wanted))
     candidates: list[Candidate] = []
-    for places in search.groups():
+    for places in search.groups(candidates):
         candidates += search.among(places)
         if any(names_itself(candidate, search.leads) for candidate in candidates):
             break
@@ -98,13 +98,19 @@ class _Search:
         self._failures: list[ConvertError] = []
         self._seen: list[Filesystem] = []
 
-    def groups(self) -> Iterator[list[Place]]:
-        """Where a root can be: first what is read in process, last what takes an appliance to find."""
+    def groups(self, found: Collection[Candidate]) -> Iterator[list[Place]]:
+        """Where a root can be: first what is read in process, last what takes an appliance to find.
+
+        ``found`` grows meanwhile. Of a btrfs the appliance tells further subvolumes only: once there is a
+        root, it is not started for them.
+        """
         in_process = [volume for volume in self._volumes if volume.content.type in IN_PROCESS]
         yield [*self._opener.distinct(in_process)]
         yield [volume for volume in self._volumes if volume.content.type in {*LINUX} - {*IN_PROCESS}]
         kinds = {volume.content.type for volume in self._volumes}
-        if self._opener.uses_appliance and not kinds.isdisjoint((*ASSEMBLED, "btrfs")):
+        if self._opener.uses_appliance and not kinds.isdisjoint(
+            ASSEMBLED if found else {*ASSEMBLED, "btrfs"}
+        ):
             try:
                 devices = self._opener.appliance.devices()
             except (FilesystemError, UnsupportedError) as error:
@@ -167,7 +173,7 @@ class _Search:
         if place.content.type != "btrfs":
             return Root(place)
         # Its subvolume may have an odd name, which a boot loader on another volume tells.
-        self.among(other for other in next(self.groups()) if other != place)
+        self.among(other for other in next(self.groups(())) if other != place)
         candidates = [candidate for candidate in self._candidates(place) if candidate.options]
         match candidates:
             case []:
@@ -208,7 +214,7 @@ class _Search:
             return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
         if "crypto_LUKS" in kinds:
             return UnsupportedError(
-                message,
+                " ".join([f"{message}.", *self._opener.notes]).rstrip("."),
                 "give its key: --luks-keys FOLDER with a file named by the UUID of each encrypted volume",
             )
         if kinds & {*ASSEMBLED} and not self._opener.uses_appliance:

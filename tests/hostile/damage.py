@@ -52,10 +52,10 @@ def read_tree(image: Path, scratch: Path) -> Tree:
             members[entry.path] = judge.Member(
                 kind=str(entry.kind),
                 mode=entry.mode,
-                uid=entry.uid,
-                gid=entry.gid,
+                uid=entry.uid % judge.OWNERS,
+                gid=entry.gid % judge.OWNERS,
                 size=entry.size if entry.kind is Kind.FILE else 0,
-                seconds=entry.mtime_ns // 1_000_000_000,
+                seconds=entry.mtime_ns // 1_000_000_000 % judge.TIMES,
                 target=entry.target,
                 device=(entry.major, entry.minor),
                 first_name=first if is_link else b"",

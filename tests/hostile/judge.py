@@ -14,6 +14,8 @@ from converters.filesystems.base import Kind
 from converters.filesystems.initrd import ATTACH, recovery_initrd
 
 TOO_LARGE = "too large"
+OWNERS, TIMES = 8**7, 8**11
+"""Beyond which numbers are cut by busybox's tar."""
 _KERNEL = "/usr/bin/linux.uml"
 _DONE = "done"
 _ARCHIVE_SIZE = 128 << 20

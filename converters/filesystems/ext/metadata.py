@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from converters.disks.base import Disk
 from converters.errors import FilesystemError
+from converters.filesystems.base import Kind
 from converters.filesystems.cached import zeros
 from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext import library, mapping, superblock
@@ -19,6 +21,7 @@ ROOT = 2
 """The root directory's inode number."""
 LARGEST_CHUNK = 4 << 20
 """Bytes of the longest piece of data given at once."""
+_NO_BLOCK_MAP = inodes.EXTENTS | inodes.INLINE_DATA
 _INODES_KEPT = 4096
 """Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 3 MiB."""
 
@@ -102,6 +105,7 @@ class Metadata:
         code = self.library.ext2fs_read_inode_full(self.handle, number, self._raw, geometry.inode_size)
         self.channel.check(code, f"inode {number} cannot be read")
         inode = inodes.decode(self._raw.raw, number, geometry)
+        self._check_pointers(inode)
         self._inodes[number] = inode
         if len(self._inodes) > _INODES_KEPT:
             self._inodes.popitem(last=False)
@@ -167,6 +171,15 @@ class Metadata:
             raise FilesystemError(f"disk block {number} lies outside the file system")
         size = self.superblock.block_size
         return self.channel.read(size, number * size)
+
+    def _check_pointers(self, inode: Inode) -> None:
+        """Refuse wild block numbers beyond a file's end too, as ``ext4_ind_check_inode`` does."""
+        if inode.flags & _NO_BLOCK_MAP or inode.kind not in (Kind.FILE, Kind.DIRECTORY):
+            return
+        first, end = self.superblock.first_data_block, self.superblock.blocks
+        for pointer in array("I", inode.block):
+            if pointer and not first < pointer < end:
+                raise FilesystemError(f"inode {inode.number}: block {pointer} lies outside the file system")
 
     def _extent_verifier(self, number: int) -> mapping.Verify:
         verify = self.library.ext2fs_extent_block_csum_verify
