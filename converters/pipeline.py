@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from converters import absent, init
 from converters.entrypoint import INIT, SERVICES, file_name
@@ -60,7 +61,12 @@ def convert(
         on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
     )
     summary = reader.summary
-    layers = (layer, *_own_layers(plan, output))
+    own = tuple(_own_layers(plan))
+    pushed = layer.descriptor.size
+    for added, blob in own:
+        pushed += put_blob(output, added.descriptor, blob)
+    on_progress(Progress(layer.uncompressed_size, pushed))
+    layers = (layer, *(added for added, _ in own))
     config, image = _image(plan, plan.run, layers, output)
     services = [(service, _image(plan, service.run, layers, output)[1]) for service in plan.services]
     return Converted(
@@ -76,7 +82,7 @@ def convert(
         removals=summary.removals,
         entries=summary.entries,
         read_bytes=layer.uncompressed_size,
-        pushed_bytes=sum(one.descriptor.size for one in layers),
+        pushed_bytes=pushed,
         seconds=(("inspect", inspected - began), ("layer", time.monotonic() - inspected)),
         services=tuple(
             ServiceImage(service.name, manifest, _digest(manifest)) for service, manifest in services
@@ -86,8 +92,8 @@ def convert(
     )
 
 
-def _own_layers(plan: ImagePlan, output: Output) -> Iterator[Layer]:
-    """The init, and what it is told of each service that takes it; nothing where none does."""
+def _own_layers(plan: ImagePlan) -> Iterator[tuple[Layer, bytes]]:
+    """The init, and what it is told of services and jobs, with their bytes; nothing where there is none."""
     told = {
         f"{SERVICES}/{file_name(service.name)}": to_json(service.specification)
         for service in plan.services
@@ -95,9 +101,14 @@ def _own_layers(plan: ImagePlan, output: Output) -> Iterator[Layer]:
     }
     told.update({job.path: to_json(job.specification) for job in plan.jobs})
     if told:
-        program = init.program(plan.architecture or X86)
-        for files, mode in (({INIT: program}, 0o755), (told, 0o644)):
-            yield compress_layer(files_layer(files, mode), output)
+        yield _init_layer(plan.architecture or X86)
+        yield files_layer(told, 0o644)
+
+
+@cache
+def _init_layer(architecture: str) -> tuple[Layer, bytes]:
+    """The same for every machine of a processor."""
+    return files_layer({INIT: init.program(architecture)}, 0o755)
 
 
 def _image(
@@ -143,10 +154,11 @@ def labels(request: Request, guest: GuestFacts) -> tuple[tuple[str, str], ...]:
     return (*standard.items(), *request.labels)
 
 
-def put_blob(output: Output, descriptor: Descriptor, content: bytes) -> None:
-    """Upload a blob held in memory, unless the output has it."""
+def put_blob(output: Output, descriptor: Descriptor, content: bytes) -> int:
+    """Upload a blob held in memory, unless the output has it; gives the bytes that were sent."""
     if output.has_blob(descriptor.digest):
-        return
+        return 0
     with output.upload() as upload:
         upload.write(content)
         upload.commit(descriptor.digest)
+    return len(content)

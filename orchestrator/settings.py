@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from converters.descriptors.package import Verification
 from converters.errors import OutputError
 from converters.image.rules import select
+from converters.manifests.kinds import Manifest
 from converters.outputs.reference import TAG, split_repository
 from orchestrator.errors import UsageError
 from orchestrator.in_place import Transport
@@ -424,7 +425,13 @@ class Settings(BaseModel):
     )
 
     output: Path = _setting(
-        Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and compose files."
+        Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and deployment files."
+    )
+    manifests: tuple[Manifest, ...] = _setting(
+        (Manifest.COMPOSE, Manifest.KUBERNETES),
+        Section.RECORDS,
+        IMAGE_VERBS,
+        "Kind of deployment file that each machine gets; repeat for several.",
     )
     ledger: str = _setting(
         "",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
-from converters.outputs.base import BlobUpload, Descriptor, Output
+from converters.outputs.base import BlobUpload, Descriptor, Uploads
 
 LAYER_MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 BLOCK_SIZE = 1 << 20
@@ -54,7 +54,7 @@ class Layer:
 
 def compress_layer(
     chunks: Iterable[bytes | memoryview],
-    output: Output,
+    output: Uploads,
     *,
     on_progress: Callable[[int, int], None] = lambda read, pushed: None,
     threads: int | None = None,

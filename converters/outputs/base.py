@@ -32,14 +32,18 @@ class BlobUpload(Protocol):
         """The blob is whole and has this digest."""
 
 
-class Output(Protocol):
+class Uploads(Protocol):
+    """Takes blobs."""
+
+    def upload(self) -> BlobUpload:
+        """Begin a blob of unknown length and digest."""
+
+
+class Output(Uploads, Protocol):
     """Takes an image: blobs in any order, then the manifest that names them."""
 
     def has_blob(self, digest: str) -> bool:
         """Whether the output holds the blob already."""
-
-    def upload(self) -> BlobUpload:
-        """Begin a blob of unknown length and digest."""
 
     def put_manifest(self, manifest: bytes, media_type: str, tags: Iterable[str]) -> Descriptor:
         """Publish the manifest under its digest and every tag."""

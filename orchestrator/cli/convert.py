@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from converters.image.config import vm_labels
 from converters.image.names import repository_names
-from converters.manifests.compose import compose
+from converters.manifests.write import manifests
 from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert as convert_guest
 from converters.pipeline import publish
@@ -49,7 +49,7 @@ def convert(ctx: click.Context, /, disks: tuple[Path, ...], name: str, **paramet
 
 
 def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
-    """Convert, publish, write the compose file, and tell what came of it; the exit status."""
+    """Convert, publish, write the deployment files, and tell what came of it; the exit status."""
     console = Console(stderr=True)
     name = machine.facts.name
     repository = f"{registry_prefix(settings)}/{repository_names([(name, name)])[name]}"
@@ -69,10 +69,12 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         require_unchanged(machine.files)
         published = publish(converted, output)
         reference = output.reference(published.digest)
-    compose_file = settings.output / f"{repository.rpartition('/')[2]}.compose.yaml"
-    durable.make_folder(compose_file.parent)
-    durable.write_text(compose_file, compose(converted.plan, reference, converted.services))
-    _tell(console, converted, machine.notes, compose_file)
+    durable.make_folder(settings.output)
+    _tell(console, converted, machine.notes)
+    for kind, content in manifests(settings.manifests, converted, reference):
+        path = settings.output / f"{repository.rpartition('/')[2]}.{kind}.yaml"
+        durable.write_text(path, content)
+        console.print(f"{kind} file: {path}")
     click.echo(reference)
     return ExitCode.OK
 
@@ -90,7 +92,7 @@ def _with_progress(console: Console, request: Request, reader: Reader, output: R
         return convert_guest(request, reader, output, show)
 
 
-def _tell(console: Console, converted: Converted, notes: tuple[str, ...], compose_file: Path) -> None:
+def _tell(console: Console, converted: Converted, notes: tuple[str, ...]) -> None:
     guest = converted.inspection.guest
     seconds = sum(seconds for _, seconds in converted.seconds)
     console.print(f"{guest.release.name} ({guest.architecture}), read by", end=" ")
@@ -104,4 +106,3 @@ def _tell(console: Console, converted: Converted, notes: tuple[str, ...], compos
     )
     for note in (*notes, *converted.inspection.notes, *guest.notes, *converted.plan.notes):
         console.print(f"  note: {note}")
-    console.print(f"compose file: {compose_file}")

@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from converters.manifests.compose import compose
+from converters.manifests.kinds import Manifest
+from converters.manifests.write import manifests
 from converters.outputs.registry import RegistryOutput
 from converters.request import Converted
 from orchestrator import durable, logs
@@ -70,7 +71,7 @@ def run(settings: Settings) -> int:
         ledger = stack.enter_context(open_ledger(settings))
         access = registry_access(settings)
         publishing = publishing_access(settings)
-        writer = ComposeWriter(settings.output)
+        writer = ManifestWriter(settings.output, settings.manifests)
 
         def leave(hint: str) -> None:
             """Cleaning up took too long: what became of each VM so far is told all the same."""
@@ -121,18 +122,19 @@ def open_source(settings: Settings) -> Iterator[Source]:
             )
 
 
-class ComposeWriter:
-    """Writes the compose file of each image that is published."""
+class ManifestWriter:
+    """Writes the deployment files of each machine whose image is published, a folder for each kind."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "compose"
+    def __init__(self, folder: Path, kinds: tuple[Manifest, ...]) -> None:
+        self._folder = folder
+        self._kinds = kinds
 
     def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
         """See ``orchestrator.terms.OnImage``."""
-        durable.make_folder(self._folder)
         name = planned.repository.rpartition("/")[2]
-        text = compose(converted.plan, published.reference, converted.services)
-        durable.write_text(self._folder / f"{name}.compose.yaml", text)
+        for kind, content in manifests(self._kinds, converted, published.reference):
+            durable.make_folder(self._folder / kind)
+            durable.write_text(self._folder / kind / f"{name}.{kind}.yaml", content)
 
 
 def run_config(settings: Settings) -> RunConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -168,9 +169,9 @@ def test_a_capability_that_the_engine_did_not_give_is_told(init: Path, tmp_path:
 
 
 def test_it_runs_without_being_root(init: Path, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for folder in (tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
     paths = [{"kind": "directory", "path": "/run/app"}]
     spec = specification(tmp_path, start=[shell("id -un; exit 4")], paths=paths, dev_log=True)
     before = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--bounding-set=-all", "--")

