@@ -23,6 +23,9 @@ _EMPTY_INODE = 2
 _EMPTY_MODE = 0o755
 _INODES_KEPT = 4096
 _LONGEST_TARGET = 4095
+_SEALED = 1 << 32
+"""Flag of an inode whose content fs-verity vouches for (``BTRFS_INODE_RO_VERITY``)."""
+_MOST_TOLD = 20
 _MOST_ATTRIBUTES = 16 << 20
 """Bytes of all attributes of one inode."""
 
@@ -50,6 +53,7 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
         self._contents = storage.contents
         self._shown = self._subvolumes.chosen(options)
         self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._sealed: dict[int, bytes] = {}
         super().__init__(FIRST_INODE)
 
     def __enter__(self) -> Self:
@@ -62,6 +66,14 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
     def type(self) -> str:
         """As blkid(8) says it."""
         return "btrfs"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See ``Remarking``."""
+        told = [path.decode(errors="backslashreplace") for path in self._sealed.values()]
+        what = "sealed (fs-verity): its bytes are read, and the seal is not kept"
+        more = (f"More than these {_MOST_TOLD} are {what}.",) if len(told) > _MOST_TOLD else ()
+        return (*(f"/{path} is {what}." for path in told[:_MOST_TOLD]), *more)
 
     def close(self) -> None:
         """Forget what was read. A second call does nothing."""
@@ -153,6 +165,11 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
         if self._subvolumes.holds(tree, directory, entry.name, number) and self._subvolumes.exists(number):
             return self._joined(number, FIRST_INODE)
         return number << 2 * _OBJECT_BITS | tree << _OBJECT_BITS | directory
+
+    def _entry(self, path: bytes, inode: Inode) -> Entry:
+        if inode.flags & _SEALED and len(self._sealed) <= _MOST_TOLD:
+            self._sealed.setdefault(inode.number, path)
+        return super()._entry(path, inode)
 
     def _xattrs(self, inode: Inode) -> tuple[tuple[bytes, bytes], ...]:
         return inode.xattrs
