@@ -60,7 +60,7 @@ FAULTS = (
         "its lease fails while it is used",
         downloads=(SLOW,),
         errors=(STREAM,),
-        says="its export lease had ended: GenericVmConfigFault",
+        says="GenericVmConfigFault",
     ),
     Fault(
         "vm-6", "its host refuses once", downloads=(once(Download(status=503)),), errors=(STREAM,), says="503"
