@@ -81,7 +81,7 @@ class Damaged:
         self._size = image.stat().st_size
         self._blocks = dict(_used_blocks(image))
         alike = Counter(self._blocks.values())
-        # An empty log of XFS is a hundred thousand blocks alike; damage there says nothing new.
+        # An empty log of XFS is a hundred thousand blocks alike; so are most files' contents.
         self._places = [place for place, content in self._blocks.items() if alike[content] <= _MOST_ALIKE]
 
     @contextmanager
