@@ -15,7 +15,7 @@ from converters.plan import ImagePlan, MachineFacts
 class Reading:
     """How the guest's disks are read, and the limits of the process that does it."""
 
-    engines: tuple[str, ...] = ("ext2fs", "uml", "guestfs")
+    engines: tuple[str, ...] = ("ext2fs", "xfs", "btrfs", "uml", "guestfs")
     """Engines that may be used, in order; leaving one out switches it off."""
     root: str = ""
     """The volume with the root file system, as ``roots.find_root`` takes it; empty: it is found."""

@@ -74,6 +74,7 @@ class Engine(StrEnum):
 
     EXT2FS = "ext2fs"
     XFS = "xfs"
+    BTRFS = "btrfs"
     UML = "uml"
     GUESTFS = "guestfs"
 

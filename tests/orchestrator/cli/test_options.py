@@ -10,6 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from converters.filesystems import engines
+from converters.request import Reading
 from orchestrator.cli.options import SectionedCommand, settings_from, settings_options
 from orchestrator.errors import UsageError
 from orchestrator.settings import Engine, Settings, Verb, declaration, environment_name, flag
@@ -219,3 +221,10 @@ def test_values_that_work_are_taken(parse: Parse) -> None:
     assert (settings.keep, settings.clean) == (("boot",), ("machine-id",))
     for size in ("2GiB", "1500MB", "0.5 GiB", "1073741824B"):
         assert parse("--worker-memory", size).worker_memory == size
+
+
+def test_every_engine_has_its_switch() -> None:
+    switches = {engine.value for engine in Engine}
+    # User-mode Linux as the reader is switched on with what it recovers.
+    assert switches == {engine.value for engine in engines.Engine} - {engines.Engine.UML_READER.value}
+    assert set(Reading().engines) == switches
