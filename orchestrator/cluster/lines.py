@@ -10,13 +10,18 @@ from contextlib import ExitStack, contextmanager
 _LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application")
 """Those to which Dask gives a level and a handler of their own, past any configuration."""
 _PACKAGE = "distributed."
+_UNHEARD = "Failed to communicate with scheduler during heartbeat"
 
 
 def _says_something(record: logging.LogRecord) -> bool:
-    """False for the end of what was ended on purpose, such as to wait for a scheduler that is gone."""
+    """False for the end of what was ended on purpose, such as to wait for a scheduler that is gone.
+
+    False, too, for a heartbeat that did not reach one: who waits for it says so, once and in plain words.
+    """
     error = record.exc_info[1] if record.exc_info else None
     cancelled = isinstance(error, asyncio.CancelledError) or "CancelledError" in record.getMessage()
-    return not (cancelled and record.name.startswith(_PACKAGE))
+    unheard = isinstance(error, OSError) and record.getMessage().startswith(_UNHEARD)
+    return not ((cancelled or unheard) and record.name.startswith(_PACKAGE))
 
 
 @contextmanager
