@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from converters.errors import ConvertError
+from converters.manifests.kinds import Manifest
 from deploy.demo import dockerd, guests, scenario, simulator
 from deploy.demo.registry import Registry, registry
 from deploy.demo.simulator import Simulator
@@ -107,13 +108,13 @@ def show(services: Services) -> bool:
     say("what to look at next")
     print(f"    report          {OUTPUT}/report.html")
     print(f"    for machines    {OUTPUT}/report.json")
-    for compose in sorted(OUTPUT.rglob("*.compose.yaml")):
-        print(f"    compose file    {compose}")
+    for kind in Manifest:
+        print(f"    {kind:15} {OUTPUT / kind}")
     print("    your vCenter    README.md, “Against your vCenter”; begin with orchestrate check")
+    print("\nThe demo's registry ends now, and its images with it: here these files are only to be read.")
     print(
-        "\nThe demo's registry ends now, and its images with it: here the compose files are only to be read."
+        "After a run into a registry of yours, `docker compose -f FILE up` or `kubectl apply -f FILE` is next."
     )
-    print("After a run into a registry of yours, `docker compose -f FILE up` starts what they describe.")
     return True
 
 
