@@ -97,13 +97,20 @@ class _Extended:
                 return self
 
 
+_LENGTH_DIGITS = 7
+"""Digits of a record's length: more than a header may have bytes."""
+
+
 def _records(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The ``length key=value`` records of a pax header (POSIX.1, pax(1))."""
-    while body:
-        digits, blank, _ = body.partition(b" ")
-        if not blank or not digits.isdigit() or not len(digits) < int(digits[:7]) <= len(body):
+    position = 0
+    while position < len(body):
+        blank = body.find(b" ", position, position + _LENGTH_DIGITS + 1)
+        digits = body[position:blank] if blank > 0 else b""
+        if not digits.isdigit() or not len(digits) < int(digits) <= len(body) - position:
             return
-        record, body = body[len(digits) + 1 : int(digits)], body[int(digits) :]
+        record = body[blank + 1 : position + int(digits)]
+        position += int(digits)
         key, _, value = record.removesuffix(b"\n").partition(b"=")
         yield key, value
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 LARGEST_MANIFEST = 16 << 20
-_LINE = re.compile(r"\s*([\w-]+)\s*\(\s*(.*?)\s*\)\s*=\s*([0-9A-Fa-f]+)\s*")
+_LINE = re.compile(r"\s*+([\w-]++)\s*+\((.*)\)\s*=\s*+([0-9A-Fa-f]++)\s*+")
 _LONGEST_LINE = 5000
 """Characters: a path of 4,096 bytes and the longest digest."""
 _SIGNED = re.compile(r"\s*-----")
@@ -70,7 +70,7 @@ def parse_manifest(data: bytes, what: str) -> Manifest:
             raise DescriptorError(
                 f"{what}: line {number} is no digest: {line[:80]!r}", "export the machine again"
             )
-        digest = Digest(found[2].removeprefix("./"), _algorithm(found[1]), found[1], found[3].lower())
+        digest = Digest(found[2].strip().removeprefix("./"), _algorithm(found[1]), found[1], found[3].lower())
         digests[digest.file] = (*digests.get(digest.file, ()), digest)
     return Manifest(digests)
 

@@ -17,7 +17,8 @@ LARGEST_VMX = 4 << 20
 """Bytes; real ones have some 5 KiB."""
 _BOM = b"\xef\xbb\xbf"
 _LINE = re.compile(
-    rb"""[ \t]*([^\s=\#]+)[ \t]*=[ \t]*(?:"([^"]*)"|([^\s\#"]*))[ \t]*(?:\#.*)?""", re.VERBOSE | re.DOTALL
+    rb"""[ \t]*+([^\s=\#]++)[ \t]*+=[ \t]*+(?:"([^"]*+)"|([^\s\#"]*+))[ \t]*+(?:\#.*)?""",
+    re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(rb"[ \t]*(?:#.*)?", re.DOTALL)
 _ESCAPE = re.compile(rb"\|([0-9A-Fa-f]{2})")

@@ -40,6 +40,12 @@ _NEWLINES = b"\n \r\n"
 _DEFLATE = 1
 
 
+_LONGEST_NAME = 4096
+"""Bytes: ``PATH_MAX``."""
+_NO_CHARSETS = ("punycode", "idna", "unicode_escape", "raw_unicode_escape")
+"""Python's codecs that no descriptor means; the first takes time by the square of the name's length."""
+
+
 @dataclass(frozen=True, slots=True)
 class SparseHeader:
     """The header of a hosted sparse extent or of a stream-optimized one; sizes and offsets are in sectors."""
@@ -126,6 +132,8 @@ class Descriptor:
 
     def file_names(self, name: bytes) -> tuple[bytes, ...]:
         """The names under which a file of this descriptor may lie on disk: as it stands, and decoded."""
+        if len(name) > _LONGEST_NAME or self.encoding.lower().replace("-", "_") in _NO_CHARSETS:
+            return (name,)
         try:
             decoded = name.decode(self.encoding).encode("utf-8")
         except (LookupError, UnicodeError):

@@ -69,6 +69,8 @@ class VolumeMap:
         """
         if depth > _DEEPEST:
             raise DiskError("the metadata of LVM have volumes within volumes without end")
+        if name not in self._volumes:
+            raise DiskError("the metadata of LVM name a volume that they do not describe")
         if name not in self._known:
             self._known[name] = tuple(self._whole(self._volumes[name], depth))
         return self._known[name]

@@ -15,8 +15,9 @@ Section = dict[str, "Value | Section"]
 _DEEPEST = 16
 """Sections within each other; LVM uses five."""
 _TOKEN = re.compile(
-    r"""\s*(?:\#[^\n]*\s*)*(?:
-        "(?P<string>(?:[^"\\]|\\.)*)" | (?P<number>-?\d+(?:\.\d+)?(?![\w.+-])) | (?P<name>[\w.+-]+)
+    r"""(?>\s*(?:\#[^\n]*\s*)*)(?:
+        "(?P<string>(?>(?:[^"\\]|\\.)*))" | (?P<number>-?\d{1,18}(?:\.\d{1,18})?(?![\w.+-]))
+        | (?P<name>[\w.+-]++)
         | (?P<mark>[{}=,\[\]]) | (?P<end>\Z)
     )""",
     re.VERBOSE | re.DOTALL,
