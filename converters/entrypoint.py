@@ -6,6 +6,7 @@ there. Pure: nothing here reads or writes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ FIRST_PROCESSES = frozenset(
 )
 """Programs that are fine as the first process: they handle signals there, and reap what they start."""
 
+_LONGEST_NAME = 200
 _FILE_NAME = re.compile(r"[^A-Za-z0-9@._-]")
 
 
@@ -64,7 +66,10 @@ def entrypoint(service: Service, directories: tuple[Directory, ...]) -> Entrypoi
 
 def file_name(service: str) -> str:
     """The name of the file with a service's specification; services of one guest have names of their own."""
-    return f"{_FILE_NAME.sub('_', service)}.json"
+    safe = _FILE_NAME.sub("_", service)[:_LONGEST_NAME]
+    if safe != service:
+        safe += f"-{hashlib.sha256(service.encode()).hexdigest()[:8]}"
+    return f"{safe}.json"
 
 
 def _plain(service: Service) -> RunConfig:

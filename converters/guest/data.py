@@ -92,7 +92,8 @@ def data_directories(
     return tuple(
         DataDirectory(printable(path), printable(source))
         for path, source in sorted(there.items())
-        if not any(path.startswith(f"{other}/") for other in there)
+        # A colon divides the parts of a volume where containers are told of them.
+        if ":" not in path and not any(path.startswith(f"{other}/") for other in there)
     )
 
 
@@ -103,6 +104,6 @@ def _kept(files: GuestFiles, keeper: _Keeper, words: tuple[str, ...]) -> dict[st
     found: dict[str, str] = {}
     if keeper.setting:
         for path in configuration_files(files, line, keeper.places):
-            for said in re.finditer(rf"^\s*{keeper.setting}", files.text(path) or "", re.MULTILINE):
+            for said in re.finditer(rf"^[ \t]*{keeper.setting}", files.text(path) or "", re.MULTILINE):
                 found = {said[1].strip("'\""): path}
     return found or dict.fromkeys(keeper.default, f"default of {program_name(words)}")

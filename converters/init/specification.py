@@ -62,6 +62,32 @@ CAPABILITIES = (
 """capabilities(7), by number."""
 
 
+SIGNALS = frozenset(
+    f"SIG{name}"
+    for name in (
+        *(
+            "HUP",
+            "INT",
+            "QUIT",
+            "ABRT",
+            "KILL",
+            "USR1",
+            "USR2",
+            "PIPE",
+            "ALRM",
+            "TERM",
+            "CONT",
+            "WINCH",
+            "IO",
+        ),
+        *("PWR", "RTMIN"),
+    )
+)
+"""Names of signals that the init knows; it takes numbers and ``SIGRTMIN+n`` too."""
+KILL_MODES = ("control-group", "mixed", "process", "none")
+LARGEST = (1 << 63) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A resource limit."""

@@ -13,6 +13,9 @@ _FOLDERS = ("/var/spool/cron/atjobs", "/var/spool/at")
 _NAME = re.compile(r"[a-zA-Z]([0-9a-f]{5})([0-9a-f]{8})")
 """Queue, number of the job, minutes since 1970 (at's own naming; a job at work has ``=`` for its queue)."""
 
+_LAST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) // 60
+"""The last moment that has a date here, in minutes."""
+
 
 def at_jobs(files: GuestFiles) -> tuple[Job, ...]:
     """The jobs in the queue; each is a shell script of its own."""
@@ -24,7 +27,7 @@ def _jobs(files: GuestFiles, folder: str) -> Iterator[Job]:
         if found := _NAME.fullmatch(name):
             path = f"{folder}/{name}"
             entry = files.entry(path)
-            moment = datetime.fromtimestamp(int(found[2], 16) * 60, UTC)
+            moment = datetime.fromtimestamp(min(int(found[2], 16), _LAST) * 60, UTC)
             yield Job(
                 name=f"at-{int(found[1], 16)}",
                 source=printable(path),

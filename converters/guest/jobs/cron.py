@@ -33,6 +33,8 @@ _UNLESS_SYSTEMD = re.compile(
 _DEBIAN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _PASSED_OVER = re.compile(r"\.|#|.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew|\.cfsaved|,v)")
 """File names in cron.d that cronie leaves alone."""
+_LONGEST_LINE = 8192
+"""Characters; cron itself takes a thousand."""
 _PERIODS = {1: "0 0 * * *", 7: "0 0 * * 0", 30: "0 0 1 * *", 31: "0 0 1 * *"}
 
 
@@ -91,6 +93,9 @@ def parse_table(text: str, user: str) -> Iterator[_Line | str]:
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
+        if len(line) > _LONGEST_LINE:
+            yield line[:_LONGEST_LINE]
+            continue
         if setting := _SETTING.fullmatch(line):
             value = setting[4]
             if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
@@ -126,7 +131,9 @@ def _entry(line: str, user: str, environment: dict[str, str]) -> _Line | None:
 def _of_table(files: GuestFiles, path: str, user: str, init: str) -> Iterator[Job]:
     for number, line in enumerate(parse_table(files.text(path) or "", user), start=1):
         if isinstance(line, str):
-            files.note(f"{path} has a line that is no crontab entry, and cron passes it over: {line.strip()}")
+            files.note(
+                f"{path} has a line that is no crontab entry, and cron passes it over: {line.strip()[:200]}"
+            )
             continue
         if _UNLESS_ANACRON.search(line.command) and any(files.entry(program) for program in _ANACRON):
             continue  # anacron's own table has the same directories
@@ -211,7 +218,7 @@ def _anacron_jobs(files: GuestFiles) -> Iterator[Job]:
     path = "/etc/anacrontab"
     environment: dict[str, str] = {}
     for written in (files.text(path) or "").splitlines():
-        if written.lstrip().startswith("#"):
+        if written.lstrip().startswith("#") or len(written) > _LONGEST_LINE:
             continue
         if setting := _SETTING.fullmatch(written):
             environment[setting[1] or setting[2] or setting[3]] = setting[4]

@@ -17,11 +17,11 @@ _DOVECOT_PORTS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "sieve": (("sieve", 4190),),
     "submission": (("submission", 587),),
 }
-_PROTOCOLS = re.compile(r"^\s*protocols\s*=\s*(.*)", re.MULTILINE)
-_INCLUDE = re.compile(r"^\s*!include(?:_try)?\s+(\S+)", re.MULTILINE)
-_LISTEN = re.compile(r"^\s*listen\s*=\s*(.*)", re.MULTILINE)
+_PROTOCOLS = re.compile(r"^[ \t]*protocols\s*=\s*(.*)", re.MULTILINE)
+_INCLUDE = re.compile(r"^[ \t]*!include(?:_try)?\s+(\S+)", re.MULTILINE)
+_LISTEN = re.compile(r"^[ \t]*listen\s*=\s*(.*)", re.MULTILINE)
 _LISTENER = re.compile(r"inet_listener\s+([\w-]+)\s*\{([^}]*)\}")
-_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _DEPTH = 8
 
 
@@ -63,8 +63,8 @@ def dovecot_ports(files: GuestFiles, words: tuple[str, ...]) -> tuple[Port, ...]
 
 def _dovecot_port(name: str, default: int, changed: tuple[str, str] | None, listen: str) -> Port:
     body, path = changed or ("", "")
-    number = re.search(r"^\s*port\s*=\s*(\d+)", body, re.MULTILINE)
-    address = re.search(r"^\s*address\s*=\s*(.*)", body, re.MULTILINE)
+    number = re.search(r"^[ \t]*port\s*=\s*(\d+)", body, re.MULTILINE)
+    address = re.search(r"^[ \t]*address\s*=\s*(.*)", body, re.MULTILINE)
     source = printable(path) if number else "default of dovecot"
     return Port(
         int(number[1]) if number else default, "tcp", source, is_loopback(address[1] if address else listen)

@@ -52,9 +52,10 @@ def find_services(
     more = (*find_supervised_services(files, accounts), *find_inetd_services(files, accounts))
     if not more:
         return started
-    known = {service.name for service in started.services}
-    own = tuple(_in_its_place(service) for service in started.services)
-    return replace(started, services=(*own, *(service for service in more if service.name not in known)))
+    found = {service.name: _in_its_place(service) for service in started.services}
+    for service in more:
+        found.setdefault(service.name, service)
+    return replace(started, services=tuple(found.values()))
 
 
 def _in_its_place(service: Service) -> Service:

@@ -16,9 +16,9 @@ from converters.init.specification import Socket
 
 _INETD = "/etc/inetd.conf"
 _XINETD = "/etc/xinetd.conf"
-_BLOCK = re.compile(r"^\s*service\s+(\S+)\s*\{([^}]*)\}|^\s*defaults\s*\{([^}]*)\}", re.MULTILINE)
-_SETTING = re.compile(r"^\s*(\w+)\s*(-=|\+=|=)\s*(.*?)\s*$", re.MULTILINE)
-_INCLUDE = re.compile(r"^\s*(includedir|include)\s+(\S+)", re.MULTILINE)
+_BLOCK = re.compile(r"^[ \t]*service\s+(\S+)\s*\{([^}]*)\}|^[ \t]*defaults\s*\{([^}]*)\}", re.MULTILINE)
+_SETTING = re.compile(r"^[ \t]*(\w+)\s*(-=|\+=|=)\s*(.*?)\s*$", re.MULTILINE)
+_INCLUDE = re.compile(r"^[ \t]*(includedir|include)\s+(\S+)", re.MULTILINE)
 
 
 def find_inetd_services(files: GuestFiles, accounts: Accounts) -> tuple[Service, ...]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Service
 from converters.guest.files import GuestFiles
-from converters.guest.services.plain import Plain, plain_service
+from converters.guest.services.plain import Plain, plain_service, split_line
 
 RUNLEVELS = ("sysinit", "boot", "default")
-_VARIABLE = re.compile(r"^\s*(?:export\s+)?(\w+)=(\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s;#]*)", re.MULTILINE)
+_VARIABLE = re.compile(r"^[ \t]*(?:export\s+)?(\w+)=(\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s;#]*)", re.MULTILINE)
 _REFERENCE = re.compile(r"\$\{?(\w+)(?::?[-=]([^}]*))?\}?")
 _UNKNOWN = "Its script does not name its command: what stays in the foreground is not known."
 _PLACES = ("sysinit", "boot")
@@ -46,7 +45,7 @@ def _plain(files: GuestFiles, name: str, script: str) -> Plain:
     return Plain(
         name=name,
         path=f"/etc/init.d/{name}",
-        words=tuple(shlex.split(line)) if known else (),
+        words=split_line(line) if known else (),
         kind="an OpenRC service",
         forks=known and not in_front and "command_args_foreground" not in variables,
         user=user,

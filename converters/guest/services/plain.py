@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -92,3 +93,11 @@ def _specification(plain: Plain, found: Foreground) -> Specification:
 def shell_words(script: str) -> tuple[str, ...]:
     """A shell that runs a script."""
     return ("/bin/sh", "-c", script)
+
+
+def split_line(line: str) -> tuple[str, ...]:
+    """The words of a command line as a shell takes it apart; none where a quote or an escape has no end."""
+    try:
+        return tuple(shlex.split(line))
+    except ValueError:
+        return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from converters.guest.accounts import Accounts
@@ -21,7 +22,8 @@ def _of_unit(unit: Unit, accounts: Accounts) -> Iterator[Directory]:
     group = unit.settings.last("Service", "Group")
     uid = accounts.uid(user)
     gid = accounts.gid(group) if group else accounts.primary_gid(user)
-    mode = int(unit.settings.last("Service", "RuntimeDirectoryMode", "0755"), 8)
+    written = unit.settings.last("Service", "RuntimeDirectoryMode")
+    mode = int(written, 8) if re.fullmatch("[0-7]{1,4}", written) else 0o755
     for value in unit.settings.all("Service", "RuntimeDirectory"):
         for word in split_words(value):
             # systemd's own are for the machine; a specifier in a name is rare enough to be left alone.

@@ -21,6 +21,9 @@ from converters.guest.services.words import expand_specifiers, split_words
 from converters.init.specification import (
     CAPABILITIES,
     INFINITY,
+    KILL_MODES,
+    LARGEST,
+    SIGNALS,
     Command,
     Execution,
     Limit,
@@ -53,6 +56,8 @@ _LISTEN = (
     ("ListenFIFO", "fifo"),
 )
 _REQUIRED = ("Requires", "BindsTo", "Wants")
+_LONGEST = 1e9
+"""Seconds of a time-out that is one."""
 _NOTHING = ("/bin/true", "/usr/bin/true", "true")
 
 
@@ -95,9 +100,9 @@ class Specifications:
             execution=_execution(settings, execution),
             start_seconds=_seconds(settings, "TimeoutStartSec", 90),
             stop_seconds=_seconds(settings, "TimeoutStopSec", 90),
-            kill_signal=execution.stop_signal,
-            final_signal=_signal(settings.last("Service", "FinalKillSignal", "SIGKILL")),
-            kill_mode=settings.last("Service", "KillMode", "control-group"),
+            kill_signal=_signal(execution.stop_signal),
+            final_signal=_signal(settings.last("Service", "FinalKillSignal"), "SIGKILL"),
+            kill_mode=mode if (mode := settings.last("Service", "KillMode")) in KILL_MODES else KILL_MODES[0],
             send_hup=settings.last("Service", "SendSIGHUP", "no") not in NO,
             success_status=tuple(
                 _status(word)
@@ -133,7 +138,7 @@ class Specifications:
         self, unit: Unit, execution: UnitExecution, specifiers: Mapping[str, str]
     ) -> Iterator[Path]:
         for key, above in _DIRECTORIES:
-            mode = unit.settings.last("Service", f"{key}Mode", "0755")
+            mode = _octal(unit.settings.last("Service", f"{key}Mode")) or "0755"
             for value in unit.settings.all("Service", key):
                 for word in split_words(value):
                     name = expand_specifiers(word.partition(":")[0], specifiers)
@@ -178,7 +183,7 @@ def _execution(
         user=printable(execution.user),
         group=printable(execution.group),
         supplementary_groups=tuple(map(printable, groups)),
-        umask=settings.last("Service", "UMask"),
+        umask=_octal(settings.last("Service", "UMask")),
         working_directory=printable(execution.working_directory),
         working_directory_optional=settings.last("Service", "WorkingDirectory").startswith("-"),
         environment=tuple((printable(name), printable(value)) for name, value in environment),
@@ -207,9 +212,9 @@ def _limit(name: str, text: str) -> int | None:
     if text.strip() == "infinity":
         return INFINITY
     if found := _SIZE.fullmatch(text.strip()):
-        return int(found[1]) << 10 * " KMGTPE".index(found[2] or " ")
+        return min(int(found[1][:19]) << 10 * " KMGTPE".index(found[2] or " "), LARGEST)
     seconds = span_seconds(text) if name in ("CPU", "RTTIME") else None
-    return None if seconds is None else int(seconds)
+    return None if seconds is None else int(min(seconds, _LONGEST))
 
 
 def _capabilities(values: Iterable[str]) -> tuple[str, ...] | None:
@@ -239,7 +244,7 @@ def _addresses(sockets: Iterable[Unit], executions: Executions) -> Iterator[Sock
                     name=printable(settings.last("Socket", "FileDescriptorName", unit.name.full)),
                     bind_ipv6_only=settings.last("Socket", "BindIPv6Only"),
                     backlog=_integer(settings.last("Socket", "Backlog")),
-                    mode=settings.last("Socket", "SocketMode"),
+                    mode=_octal(settings.last("Socket", "SocketMode")),
                     user=printable(settings.last("Socket", "SocketUser")),
                     group=printable(settings.last("Socket", "SocketGroup")),
                     accept=settings.last("Socket", "Accept", "no") not in NO,
@@ -255,15 +260,23 @@ def _seconds(settings: Settings, key: str, default: float) -> float:
     if text == "infinity":
         return 0
     seconds = span_seconds(text) if text else None
-    return default if seconds is None else seconds
+    return default if seconds is None else min(seconds, _LONGEST)
+
+
+def _octal(text: str) -> str:
+    """A mode; empty for what is none."""
+    return text if re.fullmatch("[0-7]{1,4}", text) else ""
 
 
 def _integer(text: str) -> int:
     return int(text) if re.fullmatch(r"-?\d{1,9}", text) else 0
 
 
-def _signal(name: str) -> str:
-    return name if name.startswith("SIG") or name.isdecimal() else f"SIG{name}"
+def _signal(written: str, otherwise: str = "SIGTERM") -> str:
+    """A signal as the init knows it; what it does not know is the default."""
+    name = written if written.startswith("SIG") or written.isdecimal() else f"SIG{written}"
+    known = name in SIGNALS or re.fullmatch(r"(?:SIGRTMIN\+)?[1-9]\d?", name)
+    return name if known else otherwise
 
 
 def _status(word: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from configparser import Error, RawConfigParser
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Service
 from converters.guest.files import GuestFiles
-from converters.guest.services.plain import Plain, plain_service, shell_words
+from converters.guest.services.plain import Plain, plain_service, shell_words, split_line
 from converters.guest.services.sysv import default_runlevel
 
 _SUPERVISORD = (
@@ -20,7 +19,7 @@ _SUPERVISORD = (
 )
 _SCAN_FOLDERS = ("/etc/service", "/service", "/etc/runit/runsvdir/default", "/var/service")
 _INITTAB = re.compile(r"^([^#:]{1,8}):(\w*):(\w+):(.+)$", re.MULTILINE)
-_EXEC = re.compile(r"^\s*exec\s+(.+?)\s*$", re.MULTILINE)
+_EXEC = re.compile(r"^[ \t]*exec\s+(.+?)\s*$", re.MULTILINE)
 _SHELL_ONLY = re.compile(r"[$`|&;<>(){}*?]")
 _MOST_PROCESSES = 64
 _LOG_INS = ("getty", "agetty", "mingetty", "mgetty", "fbgetty", "sulogin")
@@ -79,10 +78,7 @@ def _program(path: str, name: str, settings: Mapping[str, str | None]) -> Iterat
             "here": path.rpartition("/")[0],
         }
         command = _percent(settings.get("command") or "", values)
-        try:
-            words = tuple(shlex.split(command))
-        except ValueError:
-            words = ()
+        words = split_line(command)
         yield Plain(
             name=name
             if count == "1"
@@ -123,7 +119,7 @@ def _scanned(files: GuestFiles) -> Iterator[Plain]:
                 seen.add(real)
                 commands = _EXEC.findall(script.replace("\\\n", " "))
                 plain = len(commands) == 1 and not _SHELL_ONLY.search(commands[0].replace("2>&1", ""))
-                words = tuple(shlex.split(commands[0].replace("2>&1", ""))) if plain else (path,)
+                words = (split_line(commands[0].replace("2>&1", "")) if plain else ()) or (path,)
                 yield Plain(name, path, words, "a service of runit", working_directory=f"{folder}/{name}")
 
 

@@ -102,7 +102,14 @@ def _daemon_command(files: GuestFiles, name: str, path: str) -> tuple[str, ...]:
             variables[found[1]] = value
     line = " ".join(variables.get(key, "") for key in ("DAEMON", "DAEMON_OPTS", "DAEMON_ARGS")).strip()
     # What is still to be expanded, or computed, only a shell knows.
-    return () if not variables.get("DAEMON") or "$" in line or "`" in line else tuple(shlex.split(line))
+    return () if not variables.get("DAEMON") or "$" in line or "`" in line else _words(line)
+
+
+def _words(line: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(line))
+    except ValueError:
+        return ()
 
 
 def find_sysv_services(files: GuestFiles) -> tuple[Service, ...]:

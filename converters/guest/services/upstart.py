@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Service
 from converters.guest.files import GuestFiles
-from converters.guest.services.plain import Plain, plain_service, shell_words
+from converters.guest.services.plain import Plain, plain_service, shell_words, split_line
 
 FOLDER = "/etc/init"
 _NEEDS_SHELL = re.compile(r"[$`|&;<>(){}*?\[\]~\"'\\]")
@@ -95,9 +94,7 @@ def parse_job(text: str) -> _Job:
             case "env":
                 name, equals, value = rest.partition("=")
                 if equals:
-                    job.environment[name.strip()] = (
-                        " ".join(shlex.split(value)) if _balanced(value) else value
-                    )
+                    job.environment[name.strip()] = " ".join(split_line(value)) or value
             case "kill" if rest.startswith("signal "):
                 signal = rest.removeprefix("signal ").strip()
                 job.kill_signal = signal if signal.startswith("SIG") or signal.isdecimal() else f"SIG{signal}"
@@ -111,10 +108,6 @@ def parse_job(text: str) -> _Job:
                 elif rest.startswith("exec "):
                     job.scripts[word] = rest.removeprefix("exec ")
     return job
-
-
-def _balanced(value: str) -> bool:
-    return all(value.count(quote) % 2 == 0 for quote in "\"'")
 
 
 def _logical_lines(text: str) -> Iterator[str]:
