@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from converters.guest.accounts import Accounts
 from converters.guest.data import data_directories
@@ -63,10 +63,28 @@ def systemd_boot(
         if unit.name.type == "service"
         and not failing_condition(unit.settings, executions.specifiers(unit), files)
     ]
+    services += _for_each_connection(files, tree, executions, units, specifications)
     scripts = generated_services(files, tree)
     services += [script_service(files, name.removesuffix(".service"), path) for name, path in scripts.items()]
     services.sort(key=lambda service: service.name)
     return Boot(tuple(services), units, tree, executions)
+
+
+def _for_each_connection(
+    files: GuestFiles,
+    tree: UnitTree,
+    executions: Executions,
+    units: Mapping[str, Unit],
+    specifications: Specifications,
+) -> Iterator[Service]:
+    """Services of sockets that accept: each connection starts an instance of a template."""
+    for socket in units.values():
+        if socket.name.type != "socket" or not (name := activated(socket)).endswith("@.service"):
+            continue
+        template = tree.load(name)
+        if template is not None:
+            service = _service(files, executions.read(template), template, (socket,), specifications)
+            yield replace(service, name=printable(socket.name.stem))
 
 
 def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:

@@ -63,7 +63,10 @@ def test_what_starts_is_what_default_target_reaches(plant: Plant) -> None:
             f"{ETC}/sockets.target.wants/each.socket": f"-> {LIB}/each.socket",
         },
     )
-    assert set(found) == {"app", "needed", "watched", "lazy"}
+    assert set(found) == {"app", "needed", "watched", "lazy", "each"}
+    assert found["each"].specification is not None
+    assert [(one.address, one.accept) for one in found["each"].specification.sockets] == [("99", True)]
+    assert [port.number for port in found["each"].ports] == [99]
     ports = [(port.number, port.protocol, port.loopback) for port in found["lazy"].ports]
     assert ports == [(53, "udp", False), (8443, "tcp", True)]
     assert found["lazy"].specification is not None
