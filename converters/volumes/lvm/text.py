@@ -16,7 +16,7 @@ _DEEPEST = 16
 """Sections within each other; LVM uses five."""
 _TOKEN = re.compile(
     r"""(?>\s*(?:\#[^\n]*\s*)*)(?:
-        "(?P<string>(?>(?:[^"\\]|\\.)*))" | (?P<number>-?\d{1,18}(?:\.\d{1,18})?(?![\w.+-]))
+        "(?P<string>(?>(?:[^"\\]|\\.)*))" | (?P<number>-?\d{1,20}(?:\.\d{1,20})?(?![\w.+-]))
         | (?P<name>[\w.+-]++)
         | (?P<mark>[{}=,\[\]]) | (?P<end>\Z)
     )""",
