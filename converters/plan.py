@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
 from converters.guest.facts import DataDirectory, Directory, GuestFacts, Port, Role, Service
+from converters.guest.privilege.values import Privilege
+from converters.guest.secrets.values import SecretMount
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
 from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
@@ -66,6 +68,10 @@ class ServicePlan:
     """Those too that only the machine itself reaches."""
     data: tuple[DataDirectory, ...] = ()
     notes: tuple[str, ...] = ()
+    privilege: Privilege | None = None
+    """What its container is given, and that nothing else is; None: what the engine gives every one."""
+    secrets: tuple[SecretMount, ...] = ()
+    """What its container gets from outside, because the image has it no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from converters.guest.privilege.values import Needs
+from converters.guest.secrets.values import Secret
 from converters.init.specification import Specification
 
 
@@ -76,6 +78,8 @@ class Service:
     data: tuple[DataDirectory, ...] = ()
     specification: Specification | None = None
     """How the static init runs it; None where nothing but a command line is known."""
+    needs: Needs = field(default_factory=Needs)
+    """What of the kernel and the host it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ class GuestFacts:
     timezone: str = ""
     directories: tuple[Directory, ...] = ()
     """Parents before their children."""
+    secrets: tuple[Secret, ...] = ()
+    """By path and name."""
     notes: tuple[str, ...] = ()
     """What could not be read or was passed over, each a sentence."""
 

@@ -1,0 +1,1 @@
+"""What a service needs of the kernel beyond an ordinary process, and the least that its container gets."""
