@@ -55,6 +55,31 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How an engine finds out whether a service is well: by a command, or else by a port."""
+
+    command: tuple[str, ...] = ()
+    """Run in the container; well when it ends with 0."""
+    port: int = 0
+    """TCP; well when it accepts a connection. 0: none."""
+    path: str = ""
+    """Of an HTTP request to that port; well when the answer is 2xx or 3xx. Empty: a connection is enough."""
+    interval_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something about a machine that a person has decided otherwise than it was found."""
+
+    subject: str
+    """``service nginx``, ``job backup``, ``machine``."""
+    what: str
+    """What was changed, as the end of a sentence: ``ports are 8080/tcp``."""
+    source: str
+    """``rule 3 of fleet.rules.yaml``, ``plan web01.plan.yaml``."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """One service of a machine, in a container of its own."""
 
@@ -72,6 +97,10 @@ class ServicePlan:
     """What its container is given, and that nothing else is; None: what the engine gives every one."""
     secrets: tuple[SecretMount, ...] = ()
     """What its container gets from outside, because the image has it no more."""
+    resources: Resources | None = None
+    """What a person gave it; None: the machine's."""
+    health: HealthCheck | None = None
+    """What a person gave it; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +125,10 @@ class ImagePlan:
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()
     """What a person should know before running the image, each a sentence."""
+    starts: str = ""
+    """Of several services, the one that the machine's own image starts too, because a person said so."""
+    decisions: tuple[Decision, ...] = ()
+    """What is otherwise than it was found, in the order of precedence: the last one counts."""
 
 
 def plan_image(
