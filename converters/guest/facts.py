@@ -25,6 +25,10 @@ class Release:
     """``debian``, ``redhat``, ``suse``, ``alpine``, ``arch``, or empty."""
     source: str
     """The file that said so."""
+    code_name: str = ""
+    """``bookworm``, ``Tikanga``…; empty where it has none, or nothing says."""
+    end_of_life: str = ""
+    """Day (ISO 8601) after which its distributor mends nothing for everybody; empty where it is not known."""
 
 
 class Role(StrEnum):
@@ -32,6 +36,9 @@ class Role(StrEnum):
 
     APPLICATION = "application"
     PLATFORM = "platform"
+    """The machine's own: a container does not need it."""
+    DESKTOP = "desktop"
+    """Part of a graphical desktop: told, and not converted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import SERVICE_PATH
 from converters.guest.ports import service_ports
 from converters.guest.services.foreground import Foreground, foreground
-from converters.guest.services.roles import platform_reason
+from converters.guest.services.roles import own_rule
 from converters.init.specification import Command, Execution, Specification
 
 
@@ -46,7 +46,9 @@ def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: s
     Args:
         reason: why it is the machine's own, where the name does not tell.
     """
-    reason = reason or platform_reason(plain.name)
+    rule = own_rule(plain.name)
+    role = Role.PLATFORM if reason else rule.role if rule else Role.APPLICATION
+    reason = reason or (rule.reason if rule else f"{plain.kind} that is not one of the machine's own")
     found = foreground(files, plain.words) if plain.forks and plain.words else Foreground(plain.words)
     environment = {"PATH": SERVICE_PATH, **plain.environment}
     notes = plain.notes
@@ -58,8 +60,8 @@ def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: s
     return Service(
         name=printable(plain.name),
         unit=printable(plain.path),
-        role=Role.PLATFORM if reason else Role.APPLICATION,
-        reason=reason or f"{plain.kind} that is not one of the machine's own",
+        role=role,
+        reason=reason,
         command=tuple(printable(word) for word in found.words),
         user=found.user or printable(plain.user),
         group=printable(plain.group),
@@ -69,7 +71,7 @@ def plain_service(files: GuestFiles, accounts: Accounts, plain: Plain, reason: s
         ports=service_ports(files, found.words, environment),
         notes=(*notes, *(() if plain.words else found.notes)),
         data=data_directories(files, found.words),
-        specification=None if reason or not plain.words else _specification(plain, found),
+        specification=None if not plain.words else _specification(plain, found),
     )
 
 

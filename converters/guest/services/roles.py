@@ -1,197 +1,74 @@
-"""Which services belong to the machine and not to what it is there for: a table, first match decides."""
+"""What services are for, by their names: rules in order, of which the first that fits decides.
+
+The rules of the product are data (``roles.toml``). Rules of a person, of the same form, go before them.
+"""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-_PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "part of systemd: the container engine does this, or nobody",
-        ("systemd-*", "user@*", "user-runtime-dir@*"),
-    ),
-    (
-        "logs of the machine: a container's go to its standard output",
-        (
-            "rsyslog",
-            "syslog",
-            "syslog-ng",
-            "sysklogd",
-            "klogd",
-            "auditd",
-            "journald",
-            "rsyslogd",
-            "logrotate",
-        ),
-    ),
-    (
-        "network set-up: the container engine's",
-        (
-            "networking",
-            "network",
-            "network-manager",
-            "NetworkManager*",
-            "ifup@*",
-            "wpa_supplicant*",
-            "dhcpcd*",
-            "dhclient*",
-            "wicked*",
-            "netplan*",
-            "cloud-*",
-            "iptables",
-            "ip6tables",
-            "nftables",
-            "firewalld",
-            "ufw",
-            "avahi-daemon",
-            "ModemManager",
-            "networkd-dispatcher",
-            "resolvconf*",
-            "nscd",
-        ),
-    ),
-    (
-        "the machine's clock: a container has the host's",
-        ("chrony*", "ntp", "ntpd", "ntpsec", "ntpdate", "openntpd", "hwclock*", "fake-hwclock*"),
-    ),
-    (
-        "log-in on a console: a container has none",
-        ("getty@*", "serial-getty@*", "console-getty", "container-getty@*", "autovt@*", "console-setup*"),
-    ),
-    ("keyboard of the console: a container has none", ("keyboard-setup*", "kbd", "setvtrgb")),
-    (
-        "remote log-in: `docker exec` and its kin take its place",
-        ("ssh", "sshd", "ssh@*", "sshd@*", "dropbear"),
-    ),
-    ("jobs by the clock: to be scheduled from outside", ("cron", "crond", "anacron", "atd", "cronie")),
-    (
-        "agent of the hypervisor or cloud: there is none around a container",
-        (
-            "open-vm-tools",
-            "vmtoolsd",
-            "vmware-*",
-            "vgauth*",
-            "vmware-tools*",
-            "qemu-guest-agent",
-            "hv-*",
-            "hypervkvpd",
-            "walinuxagent",
-            "google-*",
-            "amazon-ssm-agent",
-        ),
-    ),
-    (
-        "devices: a container has no hardware of its own",
-        (
-            "udev*",
-            "eudev",
-            "mdadm*",
-            "lvm2*",
-            "multipathd",
-            "multipath-tools*",
-            "smartd",
-            "smartmontools",
-            "irqbalance",
-            "microcode*",
-            "lm-sensors*",
-            "thermald",
-            "acpid",
-            "bluetooth",
-            "upower",
-            "udisks2",
-            "fwupd*",
-            "iscsi*",
-            "open-iscsi",
-            "rngd*",
-            "haveged",
-            "kdump*",
-            "tuned",
-            "blk-availability",
-            "dmraid*",
-            "mcelog",
-            "sysstat*",
-        ),
-    ),
-    (
-        "the machine's message bus and sessions",
-        ("dbus", "dbus-*", "messagebus", "polkit", "accounts-daemon", "rtkit-daemon", "elogind"),
-    ),
-    (
-        "mounting and file systems: the container engine's volumes",
-        (
-            "nfs-*",
-            "rpcbind",
-            "rpc-*",
-            "autofs",
-            "zfs-*",
-            "e2scrub*",
-            "fstrim*",
-            "mount*",
-            "umount*",
-            "checkfs",
-        ),
-    ),
-    (
-        "packages and updates: an image is replaced, not updated",
-        (
-            "apt-daily*",
-            "unattended-upgrades",
-            "packagekit*",
-            "dnf-*",
-            "yum-*",
-            "snapd*",
-            "apt-news*",
-            "ubuntu-*",
-            "ua-*",
-            "esm-*",
-            "rhsmcertd",
-            "dpkg-db-backup*",
-            "motd-news*",
-            "man-db*",
-        ),
-    ),
-    (
-        "runs its commands once at boot: what they start has to become a service of its own",
-        ("rc-local", "rc.local", "local"),
-    ),
-    (
-        "starting and stopping the machine",
-        (
-            "plymouth*",
-            "emergency",
-            "rescue",
-            "grub-common",
-            "kmod*",
-            "procps",
-            "apparmor*",
-            "selinux-*",
-            "bootlogd",
-            "bootlogs",
-            "stop-bootlogd",
-            "rmnologin",
-            "halt",
-            "reboot",
-            "single",
-            "killprocs",
-            "urandom",
-            "hostname",
-            "bootmisc",
-            "x11-common",
-            "pppd-dns",
-            "ondemand",
-            "friendly-recovery",
-            "finalrd",
-            "secureboot-db",
-            "apport*",
-            "whoopsie",
-            "kerneloops*",
-        ),
-    ),
-)
+from converters.guest.facts import Role
+
+TABLE = Path(__file__).with_name("roles.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRule:
+    """What the services of some names are for."""
+
+    services: tuple[str, ...]
+    """Patterns in the shell's way (fnmatch(3)), against a name without ``.service``."""
+    role: Role
+    reason: str
+    """Told to whoever asks why."""
+
+    def fits(self, name: str) -> bool:
+        """Whether the rule speaks of the service of that name."""
+        return any(_fits(name, pattern) for pattern in self.services)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """As fnmatchcase, which would compile some four hundred patterns: more time than a small guest takes."""
+    if "[" in pattern or "?" in pattern or "*" in pattern[:-1]:
+        return fnmatchcase(name, pattern)
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def role_rule(table: Mapping[str, Any]) -> RoleRule:
+    """A rule as a table of a file has it: ``services``, ``role``, ``reason``.
+
+    Raises:
+        KeyError: a key is missing.
+        ValueError: there is no such role.
+    """
+    return RoleRule(tuple(table["services"]), Role(table["role"]), str(table["reason"]))
+
+
+@cache
+def built_in_rules() -> tuple[RoleRule, ...]:
+    """The rules of the product."""
+    with TABLE.open("rb") as file:
+        return tuple(role_rule(table) for table in tomllib.load(file)["rule"])
+
+
+def matching_rule(name: str, rules: Iterable[RoleRule]) -> RoleRule | None:
+    """The first rule that speaks of the service of that name (without ``.service``)."""
+    return next((rule for rule in rules if rule.fits(name)), None)
+
+
+def own_rule(name: str) -> RoleRule | None:
+    """The product's rule for a service that is not what the machine is there for; None where it may be."""
+    found = matching_rule(name, built_in_rules())
+    return None if found is None or found.role is Role.APPLICATION else found
 
 
 def platform_reason(name: str) -> str:
-    """Why a service of that name (without ``.service``) is the machine's own; empty when it is not."""
-    return next(
-        (reason for reason, patterns in _PLATFORM if any(fnmatchcase(name, pattern) for pattern in patterns)),
-        "",
-    )
+    """Why a service of that name is the machine's own; empty when it is not."""
+    found = own_rule(name)
+    return "" if found is None else found.reason

@@ -15,7 +15,7 @@ from converters.guest.services.conditions import failing_condition
 from converters.guest.services.execution import Execution, Executions
 from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.generators import generated_services, generated_wants
-from converters.guest.services.roles import platform_reason
+from converters.guest.services.roles import own_rule
 from converters.guest.services.sockets import NO, activated, socket_ports, sockets_by_service
 from converters.guest.services.specification import Specifications, in_foreground
 from converters.guest.services.sysv import script_service
@@ -141,17 +141,19 @@ def _service(
     sockets: tuple[Unit, ...],
     specifications: Specifications,
 ) -> Service:
-    reason = platform_reason(unit.name.stem) or _no_server(execution)
-    found = Foreground() if reason and not execution.commands else _foreground(files, execution)
+    rule = own_rule(unit.name.stem)
+    reason = rule.reason if rule else _no_server(execution)
+    role = rule.role if rule else Role.PLATFORM if reason else Role.APPLICATION
+    found = _foreground(files, execution)
     ports = socket_ports(sockets) or service_ports(files, found.words, dict(execution.environment))
     specification = None
-    if not reason:
+    if execution.commands:  # of the machine's own services too: a person may want one all the same
         specification = in_foreground(specifications.of(unit, execution, sockets), found)
     user = found.user or ("" if execution.commands and execution.commands[0].as_root else execution.user)
     return Service(
         name=printable(unit.name.stem),
         unit=printable(unit.path),
-        role=Role.PLATFORM if reason else Role.APPLICATION,
+        role=role,
         reason=reason or "stays up, and is none of the machine's own services",
         command=found.words,
         user=user,

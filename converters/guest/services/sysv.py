@@ -12,7 +12,7 @@ from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import SERVICE_PATH
 from converters.guest.ports import service_ports
 from converters.guest.services.foreground import Foreground, foreground
-from converters.guest.services.roles import platform_reason
+from converters.guest.services.roles import own_rule
 from converters.init.specification import Command, Execution, Specification
 
 _RUNLEVEL_FOLDERS = ("/etc/rc{}.d", "/etc/rc.d/rc{}.d", "/etc/init.d/rc{}.d")
@@ -50,22 +50,22 @@ def default_runlevel(files: GuestFiles) -> str:
 
 def script_service(files: GuestFiles, name: str, path: str) -> Service:
     """A service as far as its script tells: what it runs, and how that stays in the foreground."""
-    reason = platform_reason(name)
+    rule = own_rule(name)
     words = _daemon_command(files, name, path)
     found = foreground(files, words) if words else Foreground(notes=(_SCRIPT_NOTE,))
     return Service(
         name=printable(name),
         unit=printable(path),
-        role=Role.PLATFORM if reason else Role.APPLICATION,
-        reason=reason or "a SysV script that is not one of the machine's own",
+        role=rule.role if rule else Role.APPLICATION,
+        reason=rule.reason if rule else "a SysV script that is not one of the machine's own",
         command=found.words,
         user=found.user,
         environment=(("PATH", SERVICE_PATH),),
         stop_signal=found.stop_signal or "SIGTERM",
         ports=service_ports(files, found.words, {}),
-        notes=found.notes if reason else (),
+        notes=found.notes if rule else (),
         data=data_directories(files, found.words),
-        specification=None if reason else _specification(name, path, found),
+        specification=_specification(name, path, found),
     )
 
 

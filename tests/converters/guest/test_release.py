@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from converters.guest.facts import Release
 from converters.guest.files import GuestFiles
 from converters.guest.release import read_release
+from converters.guest.support import end_of_life_note
 from tests.converters.guest.conftest import Plant
 from tests.directory_filesystem import DirectoryFilesystem
 
@@ -56,6 +60,13 @@ from tests.directory_filesystem import DirectoryFilesystem
         ({"/etc/debian_version": "5.0.10\n"}, ("debian", "5.0.10", "debian")),
         ({"/etc/alpine-release": "3.4.6\n"}, ("alpine", "3.4.6", "alpine")),
         ({"/etc/arch-release": ""}, ("arch", "", "arch")),
+        ({"/etc/os-release": "ID=arch\nVERSION_ID=TEMPLATE_VERSION_ID\n"}, ("arch", "", "arch")),
+        (
+            {"/etc/issue": "Welcome to Alpine Linux 3.14\nKernel \\r on an \\m (\\l)\n"},
+            ("alpine", "3.14", "alpine"),
+        ),
+        ({"/etc/issue": "Debian GNU/Linux 7 \\n \\l\n"}, ("debian", "7", "debian")),
+        ({"/etc/issue": "Ubuntu 10.04.4 LTS \\n \\l\n"}, ("ubuntu", "10.04.4", "debian")),
         (
             {
                 "/etc/redhat-release": "CentOS release 5.5 (Final)\n",
@@ -87,6 +98,64 @@ def test_a_link_out_of_the_tree_is_followed_inside_it(plant: Plant) -> None:
 
 def test_nothing_says(plant: Plant) -> None:
     assert read_release(plant({"/etc/redhat-release": "redhat-release\n", "/etc/system-release": ""})) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "code_name", "end_of_life"),
+    [
+        (
+            {"/etc/os-release": "ID=debian\nVERSION_ID=12\nVERSION_CODENAME=bookworm"},
+            "bookworm",
+            "2028-06-30",
+        ),
+        ({"/etc/os-release": 'ID=debian\nVERSION_ID=7\nVERSION="7 (wheezy)"'}, "wheezy", "2018-05-31"),
+        (
+            {"/etc/os-release": 'ID=ubuntu\nVERSION_ID=14.04\nVERSION="14.04.3 LTS, Trusty Tahr"'},
+            "trusty",
+            "2019-04-25",
+        ),
+        ({"/etc/debian_version": "6.0.10"}, "squeeze", "2016-02-29"),
+        ({"/etc/redhat-release": "CentOS release 6.10 (Final)\n"}, "", "2020-11-30"),
+        (
+            {"/etc/redhat-release": "Red Hat Enterprise Linux Server release 5.11 (Tikanga)"},
+            "Tikanga",
+            "2017-03-31",
+        ),
+        (
+            {"/etc/SuSE-release": "SUSE Linux Enterprise Server 11 (x86_64)\nPATCHLEVEL = 4\n"},
+            "",
+            "2019-03-31",
+        ),
+        ({"/etc/os-release": "ID=sles\nVERSION_ID=12\n"}, "", "2016-06-30"),
+        ({"/etc/os-release": "ID=sles\nVERSION_ID=12.9\n"}, "", ""),
+        ({"/etc/os-release": 'ID=centos\nNAME="CentOS Linux"\nVERSION_ID=8\n'}, "", "2021-12-31"),
+        ({"/etc/os-release": 'ID=centos\nNAME="CentOS Stream"\nVERSION_ID=8\n'}, "", "2024-05-31"),
+        ({"/etc/os-release": "ID=alpine\nVERSION_ID=3.20.7\n"}, "", "2026-04-01"),
+        ({"/etc/os-release": 'ID=fedora\nVERSION_ID=43\nVERSION="43 (Server Edition)"\n'}, "", "2026-12-09"),
+        ({"/etc/os-release": "ID=of-ours\nVERSION_ID=1\n"}, "", ""),
+    ],
+)
+def test_code_names_and_ends_of_life(
+    plant: Plant, files: dict[str, str], code_name: str, end_of_life: str
+) -> None:
+    release = read_release(plant(files))
+    assert release is not None
+    assert (release.code_name, release.end_of_life) == (code_name, end_of_life)
+
+
+def test_the_end_is_told_once_it_has_come() -> None:
+    release = Release("debian", "12", "Debian GNU/Linux", "debian", "x", "bookworm", "2028-06-30")
+    assert end_of_life_note(release, date(2028, 6, 30)) == ""
+    assert "Debian GNU/Linux 12 has had no general security updates since 2028-06-30" in end_of_life_note(
+        release, date(2028, 7, 1)
+    )
+    assert end_of_life_note(replace(release, end_of_life=""), date(2099, 1, 1)) == ""
+
+
+def test_a_release_file_of_any_length(plant: Plant) -> None:
+    release = read_release(plant({"/etc/alpine-release": "3." + "9" * 100_000}))
+    assert release is not None
+    assert len(release.version) <= 200
 
 
 FOLDERS = {
