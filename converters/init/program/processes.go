@@ -76,7 +76,8 @@ func (all *children) watch(pid int) <-chan syscall.WaitStatus {
 	all.lock.Lock()
 	defer all.lock.Unlock()
 	waiter := make(chan syscall.WaitStatus, 1)
-	if status, known := all.ended[pid]; known {
+	// A number may have been another process's before: what lives has not ended.
+	if status, known := all.ended[pid]; known && !isAlive(pid) {
 		waiter <- status
 		return waiter
 	}

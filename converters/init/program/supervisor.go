@@ -21,7 +21,6 @@ type supervisor struct {
 	sockets  []opened
 	heard    *notifications
 	stop     chan struct{}
-	stopOnce sync.Once
 
 	lock    sync.Mutex
 	mainPID int
@@ -62,8 +61,15 @@ func (s *supervisor) run() int {
 }
 
 // listenForSignals turns TERM and INT into a request to stop, HUP into a reload where there is one, and passes
-// everything else on to the main process.
+// everything else on to the main process. A request to stop has a channel of its own: the runtime drops what finds
+// a channel full, and children may end in any number at once.
 func (s *supervisor) listenForSignals() {
+	stopping := make(chan os.Signal, 1)
+	signal.Notify(stopping, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-stopping
+		close(s.stop)
+	}()
 	arriving := make(chan os.Signal, 16)
 	signal.Notify(arriving)
 	go func() {
@@ -71,7 +77,6 @@ func (s *supervisor) listenForSignals() {
 			number := arrived.(syscall.Signal)
 			switch {
 			case number == syscall.SIGTERM || number == syscall.SIGINT:
-				s.stopOnce.Do(func() { close(s.stop) })
 			case number == syscall.SIGCHLD || number == syscall.SIGURG || number == syscall.SIGPIPE:
 			case number == syscall.SIGHUP && len(s.spec.Reload) > 0:
 				go s.runAll(s.spec.Reload, s.mainEnvironment(), within(s.spec.StartSeconds))
