@@ -52,7 +52,8 @@ def convert(
     """
     began = time.monotonic()
     inspection = reader.inspect()
-    plan = plan_image(inspection.guest, request.machine, labels(request, inspection.guest))
+    named = labels(request, inspection.guest)
+    plan = plan_image(inspection.guest, request.machine, named, request.hardening)
     plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
     inspected = time.monotonic()
     layer = compress_layer(

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
 from converters.guest.facts import DataDirectory, Directory, GuestFacts, Port, Role, Service
+from converters.guest.privilege.own import init_needs
 from converters.guest.privilege.values import Privilege
+from converters.guest.privilege.verdict import verdict
 from converters.guest.secrets.values import SecretMount
+from converters.hardening import STANDARD, Hardening
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
 from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
@@ -132,7 +135,10 @@ class ImagePlan:
 
 
 def plan_image(
-    guest: GuestFacts, machine: MachineFacts, labels: tuple[tuple[str, str], ...] = ()
+    guest: GuestFacts,
+    machine: MachineFacts,
+    labels: tuple[tuple[str, str], ...] = (),
+    hardening: Hardening = STANDARD,
 ) -> ImagePlan:
     """What the images of ``guest`` start.
 
@@ -142,10 +148,11 @@ def plan_image(
 
     Args:
         labels: of the image, by name.
+        hardening: how much its containers may have.
     """
     applications = [service for service in guest.services if service.role is Role.APPLICATION]
     ordered = tuple(sorted(labels))
-    services = tuple(_service_plans(applications, guest, ordered))
+    services = tuple(_service_plans(applications, guest, ordered, hardening))
     jobs = job_plans(guest)
     only = services[0] if len(applications) == len(services) == 1 else None
     return ImagePlan(
@@ -167,13 +174,18 @@ def plan_image(
 
 
 def _service_plans(
-    applications: list[Service], guest: GuestFacts, labels: tuple[tuple[str, str], ...]
+    applications: list[Service],
+    guest: GuestFacts,
+    labels: tuple[tuple[str, str], ...],
+    hardening: Hardening,
 ) -> Iterator[ServicePlan]:
     for service in applications:
         found = entrypoint(service, guest.directories)
         if found is not None:
             named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
             run = replace(found.run, labels=named)
+            own = () if found.specification is None else init_needs(found.specification)
+            privilege = verdict(service.name, service.needs, own, hardening.ceiling)
             yield ServicePlan(
                 service.name,
                 run,
@@ -181,7 +193,8 @@ def _service_plans(
                 found.reasons,
                 service.ports,
                 service.data,
-                service.notes,
+                (*service.notes, *privilege.decisions),
+                privilege,
             )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from converters.disks.base import DiskSource
 from converters.guest.facts import Inspection
+from converters.hardening import STANDARD, Hardening
 from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
 from converters.plan import ImagePlan, MachineFacts
@@ -54,6 +55,7 @@ class Request:
     labels: tuple[tuple[str, str], ...] = ()
     """Further image labels, by name."""
     reading: Reading = Reading()
+    hardening: Hardening = STANDARD
 
 
 @dataclass(frozen=True, slots=True)

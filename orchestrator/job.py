@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
+from converters.hardening import STANDARD, Hardening
 from converters.image.config import vm_labels
 from converters.outputs.base import Output
 from converters.outputs.client import RegistryAccess
@@ -42,6 +43,7 @@ class JobSettings:
     tags: tuple[str, ...] = ("latest",)
     quiesce: QuiescePolicy = QuiescePolicy.PREFER
     reading: Reading = field(default_factory=Reading)
+    hardening: Hardening = STANDARD
     access: RegistryAccess = field(default_factory=RegistryAccess)
     """How workers reach the registry, without credentials."""
     trust: Trust = field(default_factory=Trust)
@@ -281,6 +283,7 @@ class VmJob:
             target=Target(self.planned.repository, self.settings.tags),
             labels=tuple(labels.items()),
             reading=self.settings.reading,
+            hardening=self.settings.hardening,
         )
         if self.in_place is not None:
             remote = self.in_place.beside(self.planned.left_out)

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from converters.descriptors.package import Verification
 from converters.errors import OutputError
+from converters.guest.privilege.values import Ceiling
 from converters.image.rules import select
 from converters.manifests.kinds import Manifest
 from converters.outputs.reference import TAG, split_repository
@@ -52,6 +53,7 @@ class Section(StrEnum):
     CLUSTER = "Dask"
     BUDGETS = "Budgets"
     READING = "Reading disks"
+    CONTAINERS = "Containers"
     RECORDS = "Records"
 
 
@@ -423,6 +425,14 @@ class Settings(BaseModel):
         IMAGE_VERBS,
         "Hours it may be waited for in all; default: 1, and what --reader-tree takes at 16 MiB a second.",
         gt=0,
+    )
+
+    privilege_ceiling: Ceiling = _setting(
+        Ceiling.DEFAULT,
+        Section.CONTAINERS,
+        IMAGE_VERBS,
+        "The most that a container is given: what engines give every one, any other capability, devices, the "
+        "host's network, everything. What a service needs beyond is told, and not given.",
     )
 
     output: Path = _setting(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from converters.hardening import Hardening
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.request import Reading
@@ -106,6 +107,11 @@ def reading(settings: Settings) -> Reading:
         keep=settings.keep,
         clean=settings.clean,
     )
+
+
+def hardening(settings: Settings) -> Hardening:
+    """How much containers may have."""
+    return Hardening(ceiling=settings.privilege_ceiling)
 
 
 def registry_access(settings: Settings) -> RegistryAccess:

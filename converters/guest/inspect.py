@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from converters.errors import NoLinuxError
 from converters.filesystems.base import Filesystem
 from converters.guest.accounts import Accounts
 from converters.guest.architecture import read_architecture
 from converters.guest.directories import merged, tmpfiles_directories
-from converters.guest.facts import GuestFacts, Job, Release
+from converters.guest.facts import GuestFacts, Job, Release, Service
 from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import (
     detect_init,
@@ -18,6 +20,7 @@ from converters.guest.identity import (
 )
 from converters.guest.jobs import scheduled_jobs
 from converters.guest.jobs.timers import timer_jobs
+from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
 from converters.guest.services import Started, find_services
 
@@ -51,12 +54,23 @@ def inspect(fs: Filesystem) -> GuestFacts:
         architecture=read_architecture(files),
         hostname=printable(hostname),
         init=init,
-        services=started.services,
+        services=_with_needs(files, accounts, started),
         jobs=_jobs(files, init, started),
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         notes=files.notes,
+    )
+
+
+def _with_needs(files: GuestFiles, accounts: Accounts, started: Started) -> tuple[Service, ...]:
+    """The services, each with what it needs of the kernel and the host."""
+    finder = Finder(files, accounts)
+    units = started.boot.units if started.boot is not None else {}
+    return tuple(
+        replace(service, needs=finder.needs(service, unit.settings if unit is not None else None))
+        for service in started.services
+        for unit in (units.get(f"{service.name}.service"),)
     )
 
 

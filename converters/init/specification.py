@@ -147,6 +147,8 @@ class Path:
     group: str = ""
     text: str = ""
     target: str = ""
+    source: str = ""
+    """A file whose content it gets at each start, in place of ``text``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from orchestrator.errors import ExitCode
 from orchestrator.files import require_unchanged
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
-from orchestrator.wiring import reading, registry_access, registry_prefix, scratch_folder
+from orchestrator.wiring import hardening, reading, registry_access, registry_prefix, scratch_folder
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
@@ -60,6 +60,7 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         target=Target(repository, (settings.tag,)),
         labels=tuple(labels.items()),
         reading=reading(settings),
+        hardening=hardening(settings),
     )
     with (
         Reader(request.disks, request.reading, scratch) as reader,

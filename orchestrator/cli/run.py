@@ -40,6 +40,7 @@ from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
     data_disk_limit,
+    hardening,
     lease_limits,
     open_ledger,
     publishing_access,
@@ -163,6 +164,7 @@ def run_config(settings: Settings) -> RunConfig:
             tags=(settings.tag,),
             quiesce=settings.quiesce,
             reading=reading(settings),
+            hardening=hardening(settings),
             access=replace(registry_access(settings), credentials=None),
             trust=Trust(ca_files, settings.insecure),
             idle_seconds=settings.stall_seconds,

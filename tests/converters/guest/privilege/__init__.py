@@ -1,0 +1,1 @@
+"""What services need, and what their containers are given."""
