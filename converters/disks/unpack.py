@@ -8,6 +8,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from converters import headway
 from converters.disks.raw import FileDisk, RawDisk
 from converters.disks.scratch import SparseFile
 from converters.errors import DiskError
@@ -80,4 +81,5 @@ def _decompress(packed: FileDisk, name: str, scratch: SparseFile, limit: int) ->
         if size + len(plain) > limit:
             raise DiskError(f"{name} unpacks to more than the {limit} bytes that its disk can take")
         scratch.write(plain, size)
+        headway.advance()
         size += len(plain)

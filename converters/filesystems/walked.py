@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from converters import headway
 from converters.filesystems.base import Entry, Filesystem, Remarking
 
 MOST_KEPT = 100_000
@@ -21,7 +22,7 @@ class WalkedFilesystem:
 
     def __init__(self, filesystem: Filesystem, most_kept: int = MOST_KEPT) -> None:
         self._filesystem = filesystem
-        walk = filesystem.walk()
+        walk = headway.counted(filesystem.walk())
         self._kept = _kept(walk, most_kept)
         for _ in walk:
             pass

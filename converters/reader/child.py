@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from converters import headway
 from converters.errors import ConvertError
 from converters.filesystems.base import Entry, Filesystem, Kind
 from converters.filesystems.mounts import open_guest
@@ -54,7 +55,8 @@ def main() -> int:
         confine(
             memory, reach.rules(assignment.disks, assignment.reading, assignment.scratch, os.environ[SOCKETS])
         )
-        serve(assignment, writer)
+        with headway.watched(writer.sign_of_life):
+            serve(assignment, writer)
     except BrokenPipeError:  # the parent wants no more
         return 1
     except Exception as error:
@@ -94,7 +96,7 @@ def rules(tree: GuestTree, reading: Reading) -> tuple[Rule, ...]:
 def stream(tree: Filesystem, cleaning: tuple[Rule, ...], order: Order, writer: FrameWriter) -> Summary:
     """Write the cleaned tree as tar; what became of it."""
     tally = RemovalTally()
-    cleaned = Cleaner(cleaning).clean(tree.walk(), tally)
+    cleaned = Cleaner(cleaning).clean(headway.counted(tree.walk()), tally)
     archive = tar_stream(with_directories(cleaned, order.directories), tree.read, tally)
     write = writer.write
     while True:

@@ -2,7 +2,8 @@
 
 The converter pickles an ``Assignment`` into the child's standard input, and once it knows the guest an
 ``Order``. What comes back is never unpickled: a hostile disk may rule the child. A frame is its kind (one
-byte), the length of its payload (32 bits, big-endian), and the payload.
+byte), the length of its payload (32 bits, big-endian), and the payload. An empty frame may stand between any
+two others: a sign of life, which the child sends as long as its work advances (``converters.headway``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ INSPECTION: Final = b"I"
 DATA: Final = b"D"
 SUMMARY: Final = b"S"
 ERROR: Final = b"E"
+ALIVE: Final = b"A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class FrameWriter:
         """One whole frame, after everything written so far."""
         self.flush()
         self._write([HEADER.pack(kind, len(payload)), payload])
+
+    def sign_of_life(self) -> None:
+        """An empty frame, ahead of what was gathered."""
+        self._write([HEADER.pack(ALIVE, 0)])
 
     def write(self, piece: bytes | memoryview) -> None:
         """The next bytes of the tar stream; they must stay as they are, for they are sent later."""

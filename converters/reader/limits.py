@@ -17,10 +17,12 @@ time it is waited for is bounded by the same bytes at a rate that the slowest en
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
 from converters.disks.base import DiskSource, RawFile
-from converters.errors import LimitError
+from converters.errors import LimitError, ReaderDiedError
+from converters.headway import INTERVAL_SECONDS
 from converters.image.tar import LARGEST_FILE
 from converters.reader.frames import FRAME_BYTES
 
@@ -99,3 +101,21 @@ class Meter:
                 f"the reading process was waited for {self._waited / 3600:,.2g} hours in all and was ended",
                 "put the disk on faster storage, or raise --reader-hours",
             )
+
+
+class Pulse:
+    """Counts the child's signs of life: one that sends them without pause would keep its parent for ever."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._beats = 0
+
+    def beat(self) -> None:
+        """A sign of life arrived.
+
+        Raises:
+            ReaderDiedError: there are more than time has passed for.
+        """
+        self._beats += 1
+        if self._beats > 1 + (time.monotonic() - self._begun) / INTERVAL_SECONDS:
+            raise ReaderDiedError(f"the reading process sent {self._beats} signs of life at once")

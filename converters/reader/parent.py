@@ -27,6 +27,7 @@ from converters.process import MINIMAL_ENVIRONMENT, PIPE, ProcessError, Running,
 from converters.reader.confine import guard_secrets
 from converters.reader.failures import error_of, printable
 from converters.reader.frames import (
+    ALIVE,
     DATA,
     ERROR,
     FRAME_BYTES,
@@ -39,7 +40,7 @@ from converters.reader.frames import (
     Order,
     Summary,
 )
-from converters.reader.limits import Meter, tree_limit
+from converters.reader.limits import Meter, Pulse, tree_limit
 from converters.request import Reading
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Reader:
         command: Sequence[str] = CHILD,
     ) -> None:
         self._assignment = Assignment(tuple(disks), reading, "")
+        self._pulse = Pulse()
         self._meter = Meter(reading.tree_bytes or tree_limit(disks), reading.total_seconds)
         self._scratch = scratch
         self._command = command
@@ -155,8 +157,11 @@ class Reader:
             return  # it has ended: what it said before that is read next, or else that it said nothing
 
     def _header(self) -> tuple[bytes, int]:
-        header = self._exactly(HEADER.size)
-        kind, length = HEADER.unpack(header)
+        """Kind and length of the next frame that says something."""
+        kind, length = HEADER.unpack(self._exactly(HEADER.size))
+        while (kind, length) == (ALIVE, 0):
+            self._pulse.beat()
+            kind, length = HEADER.unpack(self._exactly(HEADER.size))
         if kind == ERROR:
             raise self._failed(self._value(Failure, length, _MOST_FAILURE_BYTES))
         return kind, length

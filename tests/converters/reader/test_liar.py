@@ -67,9 +67,25 @@ def test_the_words_of_the_protocol_are_understood(tmp_path: Path) -> None:
         assert read_all(reader) == 3
 
 
+def test_signs_of_life_keep_a_silent_child(tmp_path: Path) -> None:
+    script = (
+        "time.sleep(1); frame(b'A'); time.sleep(1); inspection(); pickle.load(sys.stdin.buffer)\n"
+        "time.sleep(1); frame(b'A'); time.sleep(1); frame(b'D', b'abc'); summary()"
+    )
+    with liar(script, tmp_path, stall=1.8) as reader:
+        assert read_all(reader) == 3
+
+
+def test_a_heart_that_races_is_stopped(tmp_path: Path) -> None:
+    script = "inspection()\nwhile True: frame(b'A')"
+    with pytest.raises(ReaderDiedError, match="signs of life at once"), liar(script, tmp_path) as reader:
+        read_all(reader)
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [
+        ("frame(b'A', b'x')", "unexpected frame of kind b'A'"),
         ("frame(b'I', b'{]')", "cannot be understood"),
         ("frame(b'I', bytes(range(256)))", "cannot be understood"),
         ("frame(b'I', b'{\"guest\": 1}')", "cannot be understood"),
