@@ -11,6 +11,7 @@ from typing import Protocol
 
 from converters.disks.base import Disk
 from converters.disks.raw import FileDisk
+from converters.disks.stretches import Stretch, shifted
 from converters.errors import DiskError
 
 _KEPT = 256
@@ -98,6 +99,22 @@ class BlockDisk:
                     parts.extend(self._mixed(number, count, offset, place + within, bitmap))
             offset += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``: the blocks that are in the file, and what the parent has in place of others."""
+        size = self._blocks.block_size
+        while start < end:
+            number, within = divmod(start, size)
+            stop = min(end, start + size - within)
+            match self._blocks.block(number):
+                case Nothing.ZERO:
+                    pass
+                case Nothing.ABSENT:
+                    if self._parent is not None:
+                        yield from shifted(self._parent, start, stop - start, start)
+                case Block():
+                    yield start, stop
+            start = stop
 
     def close(self) -> None:
         """Close the file and the parent; a second call does nothing."""

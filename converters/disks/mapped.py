@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from converters.disks.base import Disk
+from converters.disks.stretches import Stretch, shifted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,29 @@ class MappedDisk:
             parts.append(self._disks[stripe.disk].pread(count, stripe.offset + row * segment.unit + inside))
             offset += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def piece(self, start: int, size: int) -> tuple[Disk, int] | None:
+        """The disk on which ``size`` bytes from ``start`` lie in one piece, and from where; else None."""
+        index = bisect_right(self._starts, start) - 1
+        segment, within = self._segments[index], start - self._starts[index]
+        match segment.stripes:
+            case (stripe,) if start + size <= self._starts[index] + segment.size:
+                return self._disks[stripe.disk], stripe.offset + within
+            case _:
+                return None
+
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``; what is striped counts as stored."""
+        while start < end:
+            index = bisect_right(self._starts, start) - 1
+            segment, within = self._segments[index], start - self._starts[index]
+            count = min(end - start, segment.size - within)
+            match segment.stripes:
+                case (stripe,):
+                    yield from shifted(self._disks[stripe.disk], stripe.offset + within, count, start)
+                case _:
+                    yield start, start + count
+            start += count
 
     def close(self) -> None:
         """Nothing to release."""

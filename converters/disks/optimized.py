@@ -16,6 +16,7 @@ from isal import isal_zlib
 
 from converters.disks.nfc.grains import inflate_grain
 from converters.disks.raw import FileDisk
+from converters.disks.stretches import Stretch
 from converters.disks.tables import numbers
 from converters.disks.vmdk import DIRECTORY_AT_END, SECTOR, SparseHeader, parse_header
 from converters.errors import DiskError, StreamError
@@ -73,6 +74,21 @@ class OptimizedDisk:
             parts.append(bytes(count) if data is None else data[within : within + count])
             offset += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``: the grains that there are."""
+        while start < end:
+            grain = start // self._grain
+            stop = min(end, (grain + 1) * self._grain)
+            table = grain // self._header.table_entries
+            if not self._directory[table]:
+                stop = min(end, (table + 1) * self._header.table_entries * self._grain)
+            else:
+                with self._lock:
+                    sector = self._sector(grain)
+                if sector > _ZERO_GRAIN:
+                    yield start, stop
+            start = stop
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +16,9 @@ from typing import Self
 import nbd
 
 from converters.disks.graph import image_node
-from converters.disks.nbd import NbdDisk
+from converters.disks.nbd import NbdDisk, new_handle
 from converters.disks.references import Image
+from converters.disks.stretches import Stretch
 from converters.errors import ConvertError, DiskError
 from converters.process import Limits, Running, running
 
@@ -87,6 +89,10 @@ class QemuDisk:
                 raise
             raise DiskError(f"cannot read {self._path}: {self._server.failure().message}") from error
 
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``."""
+        return self._disk.stretches(start, end)
+
     def close(self) -> None:
         """End the connection and the server; a second call does nothing."""
         self._resources.close()
@@ -96,7 +102,7 @@ def _connect(socket: str, server: Running, image: Image, driver: str) -> nbd.NBD
     deadline = time.monotonic() + _START_SECONDS
     while True:
         ended = server.ended()
-        handle = nbd.NBD()
+        handle = new_handle()
         try:
             if Path(socket).exists():
                 handle.connect_unix(socket)

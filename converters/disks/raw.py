@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from converters.disks.stretches import Stretch, shifted
 from converters.errors import DiskError
 
 _LAST_OFFSET = (1 << 63) - 1
@@ -132,6 +134,20 @@ class RawDisk:
             raise DiskError(f"{self._path} ends at byte {offset + len(data)}, before its {self._size} bytes")
         return data
 
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``: what is no hole of the file."""
+        while start < end:
+            try:
+                first = os.lseek(self._descriptor, start, os.SEEK_DATA)
+                stop = min(os.lseek(self._descriptor, first, os.SEEK_HOLE), end)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # ENXIO: nothing but a hole is left
+                    yield start, end
+                return
+            if first < stop:
+                yield first, stop
+            start = max(stop, first)
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
@@ -183,6 +199,24 @@ class ExtentDisk:
             )
             offset += count
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def piece(self, start: int, size: int) -> tuple[RawDisk, int] | None:
+        """The file in which ``size`` bytes from ``start`` lie in one piece, and from where; else None."""
+        index = bisect_right(self._starts, start) - 1
+        extent, within = self._extents[index], start - self._starts[index]
+        if extent.disk is None or within + size > extent.size:
+            return None
+        return extent.disk, extent.offset + within
+
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``: what is no hole of an extent's file."""
+        while start < end:
+            index = bisect_right(self._starts, start) - 1
+            extent, within = self._extents[index], start - self._starts[index]
+            count = min(end - start, extent.size - within)
+            if extent.disk is not None:
+                yield from shifted(extent.disk, extent.offset + within, count, start)
+            start += count
 
     def close(self) -> None:
         """Close every extent; a second call does nothing."""

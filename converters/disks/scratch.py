@@ -50,7 +50,7 @@ class SparseFile:
         try:
             os.ftruncate(self._descriptor, size)
         except OSError as error:
-            raise _failure(error, size) from error
+            raise scratch_error(error, size) from error
 
     def _put(self, data: bytes, offset: int) -> int:
         view = memoryview(data)
@@ -59,11 +59,12 @@ class SparseFile:
             try:
                 done += os.pwrite(self._descriptor, view[done:], offset + done)
             except OSError as error:
-                raise _failure(error, offset + done) from error
+                raise scratch_error(error, offset + done) from error
         return done
 
 
-def _failure(error: OSError, offset: int) -> DiskError | ScratchFullError:
+def scratch_error(error: OSError, offset: int) -> DiskError | ScratchFullError:
+    """What a failed write at byte ``offset`` of a file in scratch means."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ScratchFullError(f"the scratch folder is full: no space for the disk's byte {offset}")
     if error.errno == errno.EFBIG:

@@ -13,6 +13,7 @@ from converters.disks.blocks import Nothing, incomplete
 from converters.disks.optimized import OptimizedDisk
 from converters.disks.raw import Extent, ExtentDisk, FileDisk, RawDisk
 from converters.disks.references import Image
+from converters.disks.stretches import Stretch, shifted
 from converters.disks.vmdk import FLAT_TYPES, SECTOR, Descriptor, ExtentLine, SparseHeader
 from converters.disks.vmdk_extents import (
     check_extents,
@@ -80,6 +81,21 @@ class VmdkDisk:
                 found.append(self._read(part, place, count, offset))
                 offset += count
         return found[0] if len(found) == 1 else b"".join(found)
+
+    def stretches(self, start: int, end: int) -> Iterator[Stretch]:
+        """See ``Sparse``: grains and flat extents, and what the parent has in place of absent ones."""
+        while start < end:
+            index = bisect_right(self._starts, start) - 1
+            part, within = self._parts[index], start - self._starts[index]
+            for place, count in part.pieces(within, min(end - start, part.size - within)):
+                if place is Nothing.ABSENT:
+                    if self._parent is not None:
+                        yield from shifted(self._parent, start, count, start)
+                elif part.grains is not None and place is not Nothing.ZERO:
+                    yield start, start + count
+                elif part.file is not None and not isinstance(place, Nothing):
+                    yield from shifted(part.file, place, count, start)
+                start += count
 
     def close(self) -> None:
         """Close the extents and the parent; a second call does nothing."""
