@@ -6,12 +6,11 @@ import errno
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.disks import Disk, DiskSource, open_disk
 from converters.disks.overlay import CowDisk
-from converters.disks.raw import RawDisk
 from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
 from converters.filesystems.base import Filesystem
 from converters.filesystems.btrfs import BtrfsFilesystem, Storage
@@ -20,9 +19,10 @@ from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, n
 from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
-from converters.filesystems.uml import Recovered, RecoveryError, copy_volume, recover
-from converters.filesystems.uml.assembly import KernelAssembly, Ranges
+from converters.filesystems.uml import RecoveryError, recover
+from converters.filesystems.uml.assembly import KernelAssembly
 from converters.filesystems.uml.device import DeviceDisk
+from converters.filesystems.uml.ranges import Ranges, in_file
 from converters.filesystems.uml.reader import UmlFilesystem
 from converters.filesystems.uml.session import FILESYSTEM_MODULES, Session
 from converters.filesystems.walked import WalkedFilesystem
@@ -217,7 +217,7 @@ class VolumeOpener:
                 return Opened(filesystem, str(engine), recovered=self._storage(place).was_replayed)
             case Engine.UML, Volume():
                 reader = f"{engine}+{IN_PROCESS[need.type]}"
-                return Opened(self._read(self._recover(place), place), reader, recovered=True)
+                return Opened(self._read(*self._recover(place)), reader, recovered=True)
             case Engine.UML_READER, Volume():
                 recovered = need.dirty or place in self._journals
                 return Opened(self._by_kernel(place, options), str(engine), recovered=recovered)
@@ -263,15 +263,18 @@ class VolumeOpener:
             self._notes += [f"{describe(volume)}: {note}" for note in storage.notes]
         return self._storages[volume]
 
-    def _recover(self, volume: Volume) -> Disk:
-        """The volume's disk after the journal's replay."""
+    def _recover(self, volume: Volume) -> tuple[Disk, Volume]:
+        """A disk on which the volume is after its journal's replay, and where it is there."""
         assembled = self.disks[volume.disk]
         if isinstance(assembled, DeviceDisk) and not volume.start:
             assembled.replay(volume.content.type)
-            return assembled
+            return assembled, volume
         cow = self._scratch / f"volume-{volume.disk}-{volume.start}.cow"
         try:
-            recovered, base = self._replay(volume, cow)
+            # A copy loses its name at the end and is read on, for while it is open it can be.
+            with in_file(assembled, volume.start, volume.size, cow.with_suffix(".raw")) as place:
+                recovered = recover(Path(place.file.path), place.start, volume.content.type, cow)
+                base = place.file.again()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ScratchFullError(f"the scratch folder {self._scratch} is full: {error}") from error
@@ -281,19 +284,7 @@ class VolumeOpener:
         self._notes += [f"{where}: {note}" for note in recovered.notes]
         disk = CowDisk(base, str(cow))
         self._stack.callback(disk.close)
-        return disk
-
-    def _replay(self, volume: Volume, cow: Path) -> tuple[Recovered, Disk]:
-        """What the kernel did, and over which disk: a copy is read on, not fetched twice."""
-        disk = self.disks[volume.disk]
-        if isinstance(disk, RawDisk):
-            return recover(Path(disk.path), volume.start, volume.content.type, cow), disk.again()
-        copy = cow.with_suffix(".raw")
-        try:
-            copy_volume(disk, volume.start, volume.size, copy)
-            return recover(copy, volume.start, volume.content.type, cow), RawDisk(str(copy))
-        finally:
-            copy.unlink(missing_ok=True)  # while it is open, it can be read
+        return disk, replace(volume, start=place.start)
 
     def _tell(self, place: Place, decision: Decision) -> None:
         for engine, reason in decision.passed:

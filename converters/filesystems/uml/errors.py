@@ -11,3 +11,7 @@ class RecoveryError(FilesystemError):
 
 class NotMountedError(RecoveryError):
     """User-mode Linux runs here, and does not take what is on the disk for a file system it can mount."""
+
+
+class NoRoomError(RecoveryError):
+    """User-mode Linux takes files only, and scratch has no room for a copy of the volume."""

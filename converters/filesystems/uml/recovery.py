@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from converters.disks.base import Disk
+from converters import headway
 from converters.errors import FilesystemError, ScratchFullError
 from converters.filesystems.initrd import CHECKED, MOUNTED, UNMOUNTED, recovery_initrd
 from converters.filesystems.uml import machine
@@ -32,7 +32,6 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
 
 _MIB = 1 << 20
 _BASE_MEMORY_MIB = 160
-_COPY = 4 * _MIB
 _POLL = 0.02
 _LOST = "I/O error"
 _SIGNIFICANT = re.compile(r"EXT4-fs|JBD2|XFS|I/O error|Kernel panic|Out of memory")
@@ -100,25 +99,6 @@ def recover(base: Path, start: int, type: str, cow: Path, limits: RecoveryLimits
     return Recovered(cow, changed, time.monotonic() - began, _notes(console))
 
 
-def copy_volume(disk: Disk, start: int, size: int, path: Path) -> None:
-    """A sparse raw image at ``path`` as large as ``disk``, holding only ``size`` bytes of it from ``start``.
-
-    User-mode Linux reads files, and a disk behind the network block device protocol is none.
-
-    Raises:
-        DiskError: the disk cannot be read.
-        OSError: no space left.
-    """
-    zeros = bytes(_COPY)
-    with open(path, "xb") as image:
-        image.truncate(disk.size)
-        end = min(start + size, disk.size)
-        for offset in range(start, end, _COPY):
-            chunk = disk.pread(min(_COPY, end - offset), offset)
-            if chunk != zeros[: len(chunk)]:
-                os.pwrite(image.fileno(), chunk, offset)
-
-
 def _boot(workspace: Path, base: Path, start: int, type: str, memory: int, limits: RecoveryLimits) -> str:
     """Run the kernel to its end inside the limits; its console."""
     try:
@@ -142,17 +122,21 @@ def _boot(workspace: Path, base: Path, start: int, type: str, memory: int, limit
 def _watch(child: Running, console: IO[bytes], workspace: Path, limits: RecoveryLimits) -> None:
     """Wait for the kernel's end; leaving with an error ends it."""
     deadline = time.monotonic() + limits.seconds
-    ended = False
+    ended, done = False, 0
     while not ended:
         time.sleep(_POLL)
         ended = child.ended() is not None  # asked first, so that what it did last is looked at too
         if not ended and time.monotonic() > deadline:
             raise RecoveryError(f"user-mode Linux did not end within {limits.seconds:g} seconds")
-        if os.fstat(console.fileno()).st_size > limits.console_bytes:
+        said, changed = os.fstat(console.fileno()).st_size, machine.written(workspace)
+        if said > limits.console_bytes:
             raise RecoveryError(
                 f"user-mode Linux wrote more than {limits.console_bytes} bytes to its console"
             )
-        if machine.written(workspace) > limits.written_bytes:
+        if said + changed > done:
+            done = said + changed
+            headway.advance()
+        if changed > limits.written_bytes:
             raise RecoveryError(f"the recovery changed more than {limits.written_bytes} bytes of the disk")
 
 

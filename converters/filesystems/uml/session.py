@@ -19,11 +19,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Self
 
+from converters import headway
 from converters.errors import ConvertError, FilesystemError, ScratchFullError
 from converters.filesystems.initrd import BUSYBOX, E2FSCK, Member, archive
 from converters.filesystems.uml import agent, machine, programs
 from converters.filesystems.uml.errors import RecoveryError
 from converters.filesystems.uml.machine import Machine
+from converters.filesystems.uml.ranges import Range
 from converters.filesystems.uml.scripts import ASSEMBLE, INIT, REPLAY
 from converters.process import Running, run
 
@@ -53,15 +55,6 @@ class SessionLimits:
 
 
 LIMITS = SessionLimits()
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """``size`` bytes from ``start`` of the raw image at ``path``: a volume."""
-
-    path: Path
-    start: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +203,7 @@ class Session:
         if not 0 < length <= _LARGEST_FRAME:
             raise self._broken(f"it answers with {length} bytes")
         frame = self._exactly(length, deadline)
+        headway.advance()
         return frame[:1], frame[1:]
 
     def _exactly(self, length: int, deadline: float) -> bytes:

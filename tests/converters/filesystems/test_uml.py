@@ -21,7 +21,6 @@ from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.uml import (
     RecoveryError,
     RecoveryLimits,
-    copy_volume,
     recover,
 )
 from converters.filesystems.xfs import XfsFilesystem
@@ -233,18 +232,3 @@ def test_death_of_the_caller_ends_every_process(tmp_path: Path) -> None:
         caller.send_signal(signal.SIGKILL)
     assert len(running) >= 4
     _await_none(start)
-
-
-def test_copy_of_a_volume_is_sparse_and_exact(tmp_path: Path) -> None:
-    content = b"a" * 100 + bytes(9 * MIB) + b"b" * 1000
-    image = _empty(tmp_path / "disk", 40 * MIB)
-    with open(image, "r+b") as file:
-        file.write(b"before the volume")
-        file.seek(MIB)
-        file.write(content)
-    disk = RawDisk(str(image))
-    copy_volume(disk, MIB, len(content), tmp_path / "copy")
-    disk.close()
-    copy = (tmp_path / "copy").read_bytes()
-    assert copy == bytes(MIB) + content + bytes(39 * MIB - len(content))
-    assert (tmp_path / "copy").stat().st_blocks * 512 <= 9 * MIB

@@ -16,8 +16,9 @@ import pytest
 from converters.errors import ConvertError, FilesystemError
 from converters.filesystems.base import Entry, Kind
 from converters.filesystems.uml import agent
+from converters.filesystems.uml.ranges import Range
 from converters.filesystems.uml.reader import UmlFilesystem
-from converters.filesystems.uml.session import FILESYSTEM_MODULES, Range, Session, SessionLimits
+from converters.filesystems.uml.session import FILESYSTEM_MODULES, Session, SessionLimits
 from tests.converters.filesystems.journals import FILES, busy_image
 from tests.converters.volumes.builder import made
 from tests.kernel import kernel_entries, kernel_hashes, mounted, needs_root, reader_hashes
