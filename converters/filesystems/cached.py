@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
 from converters.disks.base import Disk
 from converters.errors import DiskError, FilesystemError
+from converters.filesystems.memory import Cache, Memory
 
 CHUNK = 256 << 10
 """Bytes read at once. Metadata are read in blocks of 4 KiB, and small files of one directory lie together:
 25,155 entries with 1.3 GB take 2,902 reads instead of 21,495, for 6 % more bytes."""
-CHUNKS = 64
-"""Chunks kept: 16 MiB."""
 SMALL = 64 << 10
 """Bytes up to which a read goes through the cache."""
 _ZEROS = bytes(1 << 20)
@@ -21,11 +19,12 @@ _ZEROS = bytes(1 << 20)
 class CachedRange:
     """``size`` bytes of ``disk`` from ``start``; the disk stays the caller's."""
 
-    def __init__(self, disk: Disk, start: int, size: int) -> None:
+    def __init__(self, disk: Disk, start: int, size: int, memory: Memory | None = None) -> None:
+        """``memory`` is shared with others, by default with nobody."""
         self.size = size
         self._disk = disk
         self._start = start
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._chunks: Cache[int, bytes] = (memory or Memory()).cache()
 
     def read(self, length: int, offset: int) -> bytes:
         """``length`` bytes at ``offset`` from the start of the range.
@@ -57,14 +56,10 @@ class CachedRange:
     def _chunk(self, index: int) -> bytes:
         chunk = self._chunks.get(index)
         if chunk is not None:
-            self._chunks.move_to_end(index)
             return chunk
         offset = index * CHUNK
         chunk = self._disk.pread(max(0, min(CHUNK, self.size - offset)), self._start + offset)
-        self._chunks[index] = chunk
-        if len(self._chunks) > CHUNKS:
-            self._chunks.popitem(last=False)
-        return chunk
+        return self._chunks.put(index, chunk, len(chunk))
 
 
 def zeros(count: int) -> Iterator[bytes]:

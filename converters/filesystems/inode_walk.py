@@ -9,12 +9,13 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import Entry, Kind
+from converters.filesystems.memory import Cache, Memory
 
 _BATCH = 1024
 """Inodes of one directory read together in the order of their numbers, which is about that on the disk; the
 entries are given in that of names."""
-_LISTINGS = 65536
-"""Names kept of directories looked into: some 10 MiB."""
+_NAME_BYTES = 150
+"""Of memory, that a name of a directory looked into takes."""
 _LARGEST_LISTED = 4 << 20
 """Bytes of a directory beyond which each look goes through it anew instead."""
 _LONGEST_PATH = 65536
@@ -69,10 +70,10 @@ class InodeFilesystem(ABC, Generic[N]):
     _number_bytes: ClassVar[int] = 8
     """Bytes of the largest number of an inode."""
 
-    def __init__(self, root: int) -> None:
-        """``root`` is the number of the root directory's inode."""
+    def __init__(self, root: int, memory: Memory) -> None:
+        """``root`` is the number of the root directory's inode; ``memory`` may be shared with others."""
         self._root = root
-        self._listings: dict[int, dict[bytes, int]] = {}
+        self._listings: Cache[int, dict[bytes, int]] = memory.cache()
 
     @abstractmethod
     def _inode(self, number: int) -> N:
@@ -186,7 +187,5 @@ class InodeFilesystem(ABC, Generic[N]):
             if inode.size > _LARGEST_LISTED:
                 return next((number for other, number in names if other == name), None)
             listing = dict(names)
-            while self._listings and sum(map(len, self._listings.values())) + len(listing) > _LISTINGS:
-                del self._listings[next(iter(self._listings))]
-            self._listings[inode.number] = listing
+            self._listings.put(inode.number, listing, _NAME_BYTES * (len(listing) + 1))
         return listing.get(name)

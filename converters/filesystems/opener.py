@@ -19,6 +19,7 @@ from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, n
 from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
+from converters.filesystems.memory import Memory
 from converters.filesystems.uml import RecoveryError, recover
 from converters.filesystems.uml.assembly import KernelAssembly
 from converters.filesystems.uml.device import DeviceDisk
@@ -74,6 +75,7 @@ class VolumeOpener:
         self._opened: dict[tuple[Place, str], Opened] = {}
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
+        self._memory = Memory()
         self._storages: dict[Volume, Storage] = {}
         self._journals: dict[Volume, Volume] = {}
         """Journals on devices of their own, by the volume that they serve."""
@@ -186,7 +188,7 @@ class VolumeOpener:
         if type not in IN_PROCESS or IN_PROCESS[type] is Engine.BTRFS:
             return Need(type), {}
         try:
-            with _in_process(self.disks[place.disk], place) as filesystem:
+            with _in_process(self.disks[place.disk], place, self._memory) as filesystem:
                 if filesystem.has_errors:
                     self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
                 outside = filesystem.external_journal if isinstance(filesystem, ExtFilesystem) else ""
@@ -212,7 +214,9 @@ class VolumeOpener:
             case ((Engine.EXT2FS | Engine.XFS), Volume()):
                 return Opened(self._read(self.disks[place.disk], place), str(engine), recovered=False)
             case Engine.BTRFS, Volume():
-                filesystem = WalkedFilesystem(BtrfsFilesystem(self._storage(place), options))
+                filesystem = WalkedFilesystem(
+                    BtrfsFilesystem(self._storage(place), options), self._memory.kept
+                )
                 self._stack.callback(filesystem.close)
                 return Opened(filesystem, str(engine), recovered=self._storage(place).was_replayed)
             case Engine.UML, Volume():
@@ -235,29 +239,30 @@ class VolumeOpener:
 
     def _read(self, disk: Disk, volume: Volume) -> Filesystem:
         """A reader in process that has seen the whole tree once: some seconds a million files."""
-        filesystem = _in_process(disk, volume)
+        filesystem = _in_process(disk, volume, self._memory)
         self._stack.callback(filesystem.close)
         if filesystem.needs_recovery:
             raise RecoveryError("the journal still asks to be replayed")
-        return WalkedFilesystem(filesystem)
+        return WalkedFilesystem(filesystem, self._memory.kept)
 
     def _by_kernel(self, volume: Volume, options: str) -> Filesystem:
         """A file system that user-mode Linux reads, in the session that assembled it or in one of its own."""
         type, disk = volume.content.type, self.disks[volume.disk]
         if isinstance(disk, DeviceDisk) and not volume.start:
-            return WalkedFilesystem(UmlFilesystem(disk.session, disk.device.path, type, options))
+            inner = UmlFilesystem(disk.session, disk.device.path, type, options)
+            return WalkedFilesystem(inner, self._memory.kept)
         parts = [self._ranges.of(self.disks, volume)]
         if (journal := self._journals.get(volume)) is not None:
             parts.append(self._ranges.of(self.disks, journal))
             options = "journal_path=/dev/loop1"
         session = Session(parts, self._scratch, modules=FILESYSTEM_MODULES.get(type, ()))
         self._stack.callback(session.close)
-        return WalkedFilesystem(UmlFilesystem(session, "/dev/loop0", type, options))
+        return WalkedFilesystem(UmlFilesystem(session, "/dev/loop0", type, options), self._memory.kept)
 
     def _storage(self, volume: Volume) -> Storage:
         """The btrfs whose subvolumes are mounted from here, opened once."""
         if volume not in self._storages:
-            storage = Storage(self._members.part(volume), self._members.beside(volume))
+            storage = Storage(self._members.part(volume), self._members.beside(volume), self._memory)
             self._stack.callback(storage.close)
             self._storages[volume] = storage
             self._notes += [f"{describe(volume)}: {note}" for note in storage.notes]
@@ -301,10 +306,10 @@ class VolumeOpener:
         return disk
 
 
-def _in_process(disk: Disk, volume: Volume) -> ExtFilesystem | XfsFilesystem:
+def _in_process(disk: Disk, volume: Volume, memory: Memory) -> ExtFilesystem | XfsFilesystem:
     if IN_PROCESS[volume.content.type] is Engine.XFS:
-        return XfsFilesystem(disk, volume.start, volume.size)
-    return ExtFilesystem(disk, volume.start, volume.size)
+        return XfsFilesystem(disk, volume.start, volume.size, memory)
+    return ExtFilesystem(disk, volume.start, volume.size, memory)
 
 
 def describe(place: Place) -> str:

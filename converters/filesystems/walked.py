@@ -6,24 +6,24 @@ from collections.abc import Iterable, Iterator
 
 from converters import headway
 from converters.filesystems.base import Entry, Filesystem, Remarking
+from converters.filesystems.memory import Budget
 
-MOST_KEPT = 100_000
-"""Entries remembered from that walk, some 40 MB; a larger tree is walked anew."""
-MOST_BYTES = 32 << 20
-"""Of their paths, targets and extended attributes, of which one entry may have megabytes."""
+ENTRY_BYTES, ATTRIBUTE_BYTES = 400, 150
+"""Of memory, that an entry and each of its attributes take beside the bytes of path, target and values."""
 
 
 class WalkedFilesystem:
     """``filesystem``, walked to its end when this is made.
 
     What cannot be represented exactly is found then, before anything was sent anywhere, and while another
-    engine can still take over. Raises what the walk raises.
+    engine can still take over. Its entries are remembered as long as ``kept``, which other file systems
+    share, has room for all of them; else it is walked anew. Raises what the walk raises.
     """
 
-    def __init__(self, filesystem: Filesystem, most_kept: int = MOST_KEPT) -> None:
+    def __init__(self, filesystem: Filesystem, kept: Budget) -> None:
         self._filesystem = filesystem
         walk = headway.counted(filesystem.walk())
-        self._kept = _kept(walk, most_kept)
+        self._kept = _kept(walk, kept)
         for _ in walk:
             pass
 
@@ -56,15 +56,17 @@ class WalkedFilesystem:
         self._filesystem.close()
 
 
-def _kept(walk: Iterable[Entry], most: int) -> list[Entry] | None:
-    """All entries of a small tree; None once it is none."""
+def _kept(walk: Iterable[Entry], budget: Budget) -> list[Entry] | None:
+    """All entries of a small tree; None, and the rest of the walk is the caller's, once it is none."""
     kept: list[Entry] = []
-    left = MOST_BYTES
+    taken = 0
     for entry in walk:
-        left -= len(entry.path) + len(entry.target)
-        for _, value in entry.xattrs:
-            left -= len(value)
-        if left < 0 or len(kept) == most:
+        size = ENTRY_BYTES + len(entry.path) + len(entry.target)
+        for name, value in entry.xattrs:
+            size += ATTRIBUTE_BYTES + len(name) + len(value)
+        if not budget.take(size):
+            budget.give_back(taken)
             return None
+        taken += size
         kept.append(entry)
     return kept

@@ -11,6 +11,7 @@ from converters.filesystems.btrfs.pool import Part, Pool
 from converters.filesystems.btrfs.superblock import Superblock
 from converters.filesystems.btrfs.tree import LAST, Blocks, Pointer, Tree
 from converters.filesystems.cached import CachedRange
+from converters.filesystems.memory import Memory
 
 _DEVICES, _DEVICE_ITEM = 1, 216
 """Object and type of the key of a device, whose offset is its number (``BTRFS_DEV_ITEM_KEY``)."""
@@ -20,7 +21,7 @@ _MOST_DEVICES = 1024
 _HINT = "give all disks of the guest"
 
 
-def open_devices(first: Part, others: Sequence[Part]) -> tuple[Pool, Blocks, Superblock]:
+def open_devices(first: Part, others: Sequence[Part], memory: Memory) -> tuple[Pool, Blocks, Superblock]:
     """The file system one of whose devices is ``first``; the rest of them is looked for among ``others``.
 
     The newest superblock counts, as it does for the kernel.
@@ -30,12 +31,12 @@ def open_devices(first: Part, others: Sequence[Part]) -> tuple[Pool, Blocks, Sup
         UnsupportedError: a feature that nobody here understands, or a device is missing.
         DiskError: a disk cannot be read.
     """
-    found = _find(first, others)
+    found = _find(first, others, memory)
     newest = max((one for one, _ in found.values()), key=lambda one: one.generation)
     devices = {number: device for number, (_, device) in found.items()}
     space = Pool(devices)
     space.use(pool.parse_array(newest.chunks, newest.sector_size))
-    blocks = Blocks(space, newest.node_size, newest.metadata_uuid, newest.checksum)
+    blocks = Blocks(space, newest.node_size, newest.metadata_uuid, newest.checksum, memory)
     chunks = Tree(blocks, Pointer(newest.chunk_root, newest.chunk_level, newest.chunk_generation))
     _check_devices(chunks, newest, devices)
     space.use(
@@ -47,12 +48,12 @@ def open_devices(first: Part, others: Sequence[Part]) -> tuple[Pool, Blocks, Sup
     return space, blocks, newest
 
 
-def _find(first: Part, others: Sequence[Part]) -> dict[int, tuple[Superblock, CachedRange]]:
-    device = CachedRange(*first)
+def _find(first: Part, others: Sequence[Part], memory: Memory) -> dict[int, tuple[Superblock, CachedRange]]:
+    device = CachedRange(*first, memory)
     own = superblock.read(device)
     found = {own.device: (own, device)}
     for part in others if own.devices > 1 else ():
-        device = CachedRange(*part)
+        device = CachedRange(*part, memory)
         try:
             other = superblock.read(device)
         except FilesystemError:

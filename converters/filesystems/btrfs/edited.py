@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
-from converters.errors import UnsupportedError
+from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.btrfs.tree import Item, Items, Key
+from converters.filesystems.memory import Budget
 
-_MOST_CHANGED = 96 << 20
-"""Bytes of all changed items. A log is what was synchronised within one transaction, half a minute."""
+_OUTSIDE = 101 + 25
+"""Bytes of a block that an item cannot have: the header's, and those that say where the item is."""
 _OVERHEAD = 300
 """Bytes of memory that an item takes beside its data."""
 
@@ -17,11 +18,14 @@ _OVERHEAD = 300
 class EditedTree:
     """The items of ``base`` with those changed that were put or deleted here."""
 
-    def __init__(self, base: Items) -> None:
+    def __init__(self, base: Items, node_size: int, log: Budget) -> None:
+        """Blocks have ``node_size`` bytes; what changes is taken from the budget ``log``."""
+        self.largest = node_size - _OUTSIDE
+        """Bytes of the largest item."""
         self._base = base
+        self._budget = log
         self._changed: dict[Key, bytes | None] = {}
         self._keys: list[Key] = []
-        self._bytes = 0
 
     def get(self, key: Key) -> bytes | None:
         """The data of an item; None where there is none."""
@@ -33,15 +37,17 @@ class EditedTree:
         """Add an item, or replace it.
 
         Raises:
+            FilesystemError: no block could hold it, so that the kernel fails, too (EOVERFLOW).
             UnsupportedError: more has changed than memory is there for.
         """
-        self._bytes += len(data) + _OVERHEAD - len(self._changed.get(key) or b"")
+        if len(data) > self.largest:
+            raise FilesystemError(
+                f"the log of btrfs makes an item of {len(data)} bytes, where a block holds {self.largest}"
+            )
         self._change(key, data)
-        if self._bytes > _MOST_CHANGED:
-            raise UnsupportedError(f"the log of btrfs changes more than {_MOST_CHANGED} bytes of metadata")
 
     def delete(self, key: Key) -> None:
-        """Remove an item, if it is there."""
+        """Remove an item, if it is there. Raises ``UnsupportedError`` as ``put``."""
         self._change(key, None)
 
     def items(self, low: Key, high: Key) -> Iterator[Item]:
@@ -63,6 +69,12 @@ class EditedTree:
             following = next(waiting, None)
 
     def _change(self, key: Key, data: bytes | None) -> None:
+        size = len(data or b"") - len(self._changed.get(key) or b"")
         if key not in self._changed:
+            size += _OVERHEAD
             insort(self._keys, key)
         self._changed[key] = data
+        if not self._budget.take(size):
+            raise UnsupportedError(
+                f"the logs of btrfs change more metadata than {self._budget.size} bytes are enough for"
+            )

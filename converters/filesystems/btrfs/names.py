@@ -127,10 +127,13 @@ class Names:
         return True
 
     def refer(self, inode: int, reference: Reference) -> None:
-        """Add a reference to an inode."""
-        key: Key = (inode, items.INODE_REF, reference.directory)
-        own = _REF.pack(reference.place, len(reference.name)) + reference.name
-        self._tree.put(key, (self._tree.get(key) or b"") + own)
+        """Add a reference to an inode: an extended one where the item of the others is full."""
+        keys = reference_keys(inode, reference.directory, reference.name)
+        for key in keys:
+            whole = (self._tree.get(key) or b"") + _reference(key, reference)
+            if len(whole) <= self._tree.largest or key is keys[-1]:
+                self._tree.put(key, whole)
+                return
 
     def unlink(self, directory: int, inode: int, name: bytes) -> None:
         """Remove a name with its reference, and count one link less.

@@ -19,7 +19,7 @@ def drop(tree: EditedTree, inode: int, start: int, end: int) -> None:
         FilesystemError: damaged, or a part of content that is in an item: the kernel refuses that, too.
     """
     low, high = (inode, items.EXTENT_DATA, 0), (inode, items.EXTENT_DATA, max(start, end - 1))
-    for item in list(tree.items(low, high)):
+    for item in tree.items(low, high):
         extent = items.extent(item)
         stop = extent.start + extent.length
         if stop <= start and not (extent.length == 0 and extent.start >= start):

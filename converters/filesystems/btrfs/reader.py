@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Self
 
@@ -14,6 +13,7 @@ from converters.filesystems.btrfs.storage import Storage
 from converters.filesystems.btrfs.subvolumes import FIRST_INODE
 from converters.filesystems.btrfs.tree import LAST, Item
 from converters.filesystems.inode_walk import InodeFilesystem
+from converters.filesystems.memory import Cache
 
 _OBJECT_BITS = 64
 _OBJECTS = (1 << _OBJECT_BITS) - 1
@@ -21,7 +21,8 @@ _EMPTY_INODE = 2
 """Inode of the directory that stands where a snapshot has another subvolume's name
 (``BTRFS_EMPTY_SUBVOL_DIR_OBJECTID``)."""
 _EMPTY_MODE = 0o755
-_INODES_KEPT = 4096
+_INODE_BYTES, _ATTRIBUTE_BYTES = 900, 150
+"""Of memory, that an inode and each of its attributes take, beside the bytes of names and values."""
 _LONGEST_TARGET = 4095
 _SEALED = 1 << 32
 """Flag of an inode whose content fs-verity vouches for (``BTRFS_INODE_RO_VERITY``)."""
@@ -52,9 +53,9 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
         self._subvolumes = storage.subvolumes
         self._contents = storage.contents
         self._shown = self._subvolumes.chosen(options)
-        self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._inodes: Cache[int, Inode] = storage.memory.cache()
         self._sealed: dict[int, bytes] = {}
-        super().__init__(FIRST_INODE)
+        super().__init__(FIRST_INODE, storage.memory)
 
     def __enter__(self) -> Self:
         return self
@@ -102,9 +103,8 @@ class BtrfsFilesystem(InodeFilesystem[Inode]):
         known = self._inodes.get(number)
         if known is None:
             known = self._empty(number) if number >> 2 * _OBJECT_BITS else self._load(number)
-            self._inodes[number] = known
-            if len(self._inodes) > _INODES_KEPT:
-                self._inodes.popitem(last=False)
+            attributes = sum(_ATTRIBUTE_BYTES + len(name) + len(value) for name, value in known.xattrs)
+            self._inodes.put(number, known, _INODE_BYTES + attributes)
         return known
 
     def _load(self, number: int) -> Inode:

@@ -103,7 +103,7 @@ class Replay:
     def _delete_attributes(self, inode: int) -> None:
         """Delete the attributes that the log does not have."""
         low, high = (inode, items.XATTR_ITEM, 0), (inode, items.XATTR_ITEM, LAST)
-        for item in list(self._tree.items(low, high)):
+        for item in self._tree.items(low, high):
             logged = {one.name for one in entries(self._log, item.key)}
             stored = [*items.stored(item)]
             kept = [one for one in stored if one.name in logged]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import stat
 
 from converters.errors import FilesystemError, UnsupportedError
@@ -35,6 +36,8 @@ class NameReplay:
         self._names = Names(tree)
         self._touched: set[int] = set()
         """Inodes whose links are counted at the end."""
+        self._order: list[int] = []
+        """The same as a heap, negative: the largest comes first."""
 
     def delete_entries(self, directory: int) -> None:
         """Delete the entries that the log does not have, where it is complete."""
@@ -51,7 +54,7 @@ class NameReplay:
 
     def _delete_between(self, directory: int, first: int, last: int, log: Items | None) -> None:
         low, high = (directory, items.DIR_INDEX, first), (directory, items.DIR_INDEX, last)
-        for item in list(self._tree.items(low, high)):
+        for item in self._tree.items(low, high):
             kept = set() if log is None else entries(log, item.key)
             for entry in items.stored(item):
                 if entry.name not in {one.name for one in kept}:
@@ -155,8 +158,8 @@ class NameReplay:
                 self._names.unlink(old.directory, item.objectid, old.name)
 
     def count_links(self) -> None:
-        while self._touched:
-            inode = max(self._touched)
+        while self._order:
+            inode = -heapq.heappop(self._order)
             self._touched.remove(inode)
             links = len(self._names.of(inode))
             self._names.set_links(inode, links)
@@ -173,6 +176,7 @@ class NameReplay:
         self.need(inode)
         if inode not in self._touched:
             self._touched.add(inode)
+            heapq.heappush(self._order, -inode)
             self._names.count_links(inode, 1)
 
     def _has(self, inode: int) -> bool:

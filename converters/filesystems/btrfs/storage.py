@@ -13,6 +13,7 @@ from converters.filesystems.btrfs.pool import Part
 from converters.filesystems.btrfs.subvolumes import Subvolumes
 from converters.filesystems.btrfs.sums import Sums
 from converters.filesystems.btrfs.tree import Pointer
+from converters.filesystems.memory import Memory
 
 
 class Storage:
@@ -27,12 +28,15 @@ class Storage:
         DiskError: a disk cannot be read.
     """
 
-    def __init__(self, first: Part, others: Sequence[Part] = ()) -> None:
-        self._pool, self._blocks, self._superblock = open_devices(first, others)
+    def __init__(self, first: Part, others: Sequence[Part] = (), memory: Memory | None = None) -> None:
+        self.memory = memory or Memory()
+        """What readers of it share."""
+        self._pool, self._blocks, self._superblock = open_devices(first, others, self.memory)
         geometry = self._superblock
         roots = Pointer(geometry.root, geometry.root_level, geometry.generation)
         self.subvolumes = Subvolumes(self._blocks, roots)
-        sums = Sums(self.subvolumes.checksums(), geometry.checksum.size, geometry.sector_size)
+        checksums = self.subvolumes.checksums()
+        sums = Sums(checksums, geometry.checksum.size, geometry.sector_size, self.memory.log)
         self.contents = Contents(self._pool, sums, geometry.checksum, geometry.sector_size)
         if geometry.log_root:
             self._replay(sums)
@@ -70,7 +74,7 @@ class Storage:
         root = Pointer(geometry.log_root, geometry.log_level, geometry.generation + 1)
         for number, log in replay.logs(self._blocks, root):
             if self.subvolumes.exists(number):
-                tree = EditedTree(self.subvolumes.tree(number))
+                tree = EditedTree(self.subvolumes.tree(number), geometry.node_size, self.memory.log)
                 replay.Replay(log, tree, sums, sector=geometry.sector_size, no_holes=geometry.no_holes).run()
                 self.subvolumes.replace(number, tree)
 

@@ -7,21 +7,23 @@ from converters.filesystems.btrfs import items
 from converters.filesystems.btrfs.compression import Compression
 from converters.filesystems.btrfs.items import Extent
 from converters.filesystems.btrfs.tree import LAST, Tree
+from converters.filesystems.memory import Budget
 
 _OBJECT = LAST - 9
 """The object of all checksums (``BTRFS_EXTENT_CSUM_OBJECTID``, -10)."""
-_MOST_LOGGED = 1 << 19
-"""Sectors of data that one log tells the checksums of: 2 GiB, and 80 MiB of memory at most."""
+_SUM_BYTES = 160
+"""Of memory, that the checksum of a sector takes."""
 
 
 class Sums:
     """Checksums of sectors of ``sector`` bytes by logical address; each has ``size`` bytes."""
 
-    def __init__(self, tree: Tree, size: int, sector: int) -> None:
+    def __init__(self, tree: Tree, size: int, sector: int, log: Budget) -> None:
         self._tree = tree
         self._size = size
         self._sector = sector
         self._logged: dict[int, bytes] = {}
+        self._budget = log
 
     def take(self, log: Tree, extent: Extent) -> None:
         """Take those of a piece of a file out of a log, as far as it has them.
@@ -35,10 +37,13 @@ class Sums:
         else:
             begin, length = extent.address, extent.stored
         for address, sums in _stored(log, begin, length, self._size, self._sector):
+            before = len(self._logged)
             for place in range(0, len(sums), self._size):
                 self._logged[address + place // self._size * self._sector] = sums[place : place + self._size]
-            if len(self._logged) > _MOST_LOGGED:
-                raise UnsupportedError(f"the log of btrfs has more than {_MOST_LOGGED} checksums")
+            if not self._budget.take((len(self._logged) - before) * _SUM_BYTES):
+                raise UnsupportedError(
+                    f"the logs of btrfs have more checksums than {self._budget.size} bytes are enough for"
+                )
 
     def of(self, address: int, length: int) -> bytes:
         """The checksums of ``length`` bytes at ``address``, one after another.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -17,6 +16,7 @@ from converters.errors import FilesystemError
 from converters.filesystems.btrfs.checksum import Checksum
 from converters.filesystems.btrfs.pool import Pool
 from converters.filesystems.btrfs.superblock import DEEPEST
+from converters.filesystems.memory import Cache, Memory
 
 LAST = (1 << 64) - 1
 """The largest object and the largest offset of a key."""
@@ -27,8 +27,8 @@ _ITEM = struct.Struct("<QBQII")
 """Key; where its data begin, counted from the header's end, and how many bytes they are."""
 _CHILD = struct.Struct("<QBQQQ")
 """First key below, address, generation."""
-_KEPT = 256
-"""Decoded blocks kept: some 15 MiB with nodes of 16 KiB."""
+_KEY_BYTES = 250
+"""Of memory, that a decoded key takes beside its block's bytes."""
 
 Key = tuple[int, int, int]
 """Object, type, offset."""
@@ -78,12 +78,12 @@ class Items(Protocol):
 class Blocks:
     """The blocks of all trees of a file system, by their logical addresses."""
 
-    def __init__(self, pool: Pool, size: int, metadata_uuid: bytes, used: Checksum) -> None:
+    def __init__(self, pool: Pool, size: int, metadata_uuid: bytes, used: Checksum, memory: Memory) -> None:
         self._pool = pool
         self._size = size
         self._uuid = metadata_uuid
         self._checksum = used
-        self._nodes: OrderedDict[int, Node] = OrderedDict()
+        self._nodes: Cache[int, Node] = memory.cache()
 
     def clear(self) -> None:
         """Forget what was read."""
@@ -102,11 +102,7 @@ class Blocks:
         node = self._nodes.get(pointer.address)
         if node is None:
             node = self._read(pointer)
-            self._nodes[pointer.address] = node
-            if len(self._nodes) > _KEPT:
-                self._nodes.popitem(last=False)
-        else:
-            self._nodes.move_to_end(pointer.address)
+            self._nodes.put(pointer.address, node, len(node.raw) + _KEY_BYTES * len(node.keys))
         if (node.level, node.generation) != (pointer.level, pointer.generation):
             raise FilesystemError(f"the block of btrfs at {pointer.address} is of another time or tree")
         if first is not None and (not node.keys or node.keys[0][:3] != first):

@@ -9,6 +9,7 @@ from converters.disks.base import Disk
 from converters.errors import FilesystemError
 from converters.filesystems.cached import CachedRange
 from converters.filesystems.ext import library
+from converters.filesystems.memory import Memory
 
 
 class Channel:
@@ -18,8 +19,8 @@ class Channel:
     code; ``check`` raises it again on the other side.
     """
 
-    def __init__(self, disk: Disk, start: int, size: int) -> None:
-        self._range = CachedRange(disk, start, size)
+    def __init__(self, disk: Disk, start: int, size: int, memory: Memory) -> None:
+        self._range = CachedRange(disk, start, size, memory)
         self._failure: BaseException | None = None
         self._block_size = 1024
         # The library keeps pointers into both structures until ext2fs_free.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,13 +15,14 @@ from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext import library, mapping, superblock
 from converters.filesystems.ext.channel import Channel
 from converters.filesystems.ext.inode import Inode
+from converters.filesystems.memory import Cache, Memory
 
 ROOT = 2
 """The root directory's inode number."""
 LARGEST_CHUNK = 4 << 20
 """Bytes of the longest piece of data given at once."""
 _NO_BLOCK_MAP = inodes.EXTENTS | inodes.INLINE_DATA
-_INODES_KEPT = 4096
+_INODE_BYTES = 900
 """Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 3 MiB."""
 
 
@@ -45,9 +45,9 @@ class Metadata:
         DiskError: the disk cannot be read.
     """
 
-    def __init__(self, disk: Disk, start: int, size: int) -> None:
+    def __init__(self, disk: Disk, start: int, size: int, memory: Memory) -> None:
         self.library = library.load()
-        self.channel = Channel(disk, start, size)
+        self.channel = Channel(disk, start, size, memory)
         self._handle = ctypes.c_void_p()
         try:
             self.superblock = self._open(size)
@@ -56,7 +56,7 @@ class Metadata:
             raise
         self._start = start
         self._raw = ctypes.create_string_buffer(self.superblock.inode_size)
-        self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._inodes: Cache[int, Inode] = memory.cache()
         self._verified_groups: set[int] = set()
 
     def _open(self, size: int) -> superblock.Superblock:
@@ -106,10 +106,7 @@ class Metadata:
         self.channel.check(code, f"inode {number} cannot be read")
         inode = inodes.decode(self._raw.raw, number, geometry)
         self._check_pointers(inode)
-        self._inodes[number] = inode
-        if len(self._inodes) > _INODES_KEPT:
-            self._inodes.popitem(last=False)
-        return inode
+        return self._inodes.put(number, inode, _INODE_BYTES)
 
     def runs(self, inode: Inode) -> Iterator[mapping.Run]:
         """The written blocks of an inode without inline data, in order and inside the file system.

@@ -14,6 +14,7 @@ from converters.filesystems.ext.attributes import Attributes
 from converters.filesystems.ext.inode import Inode
 from converters.filesystems.ext.metadata import ROOT, ByteRun, Metadata
 from converters.filesystems.inode_walk import InodeFilesystem
+from converters.filesystems.memory import Memory
 
 _LONGEST_TARGET = 4096
 _MOST_REMEMBERED = 20
@@ -32,9 +33,12 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         DiskError: the disk cannot be read.
     """
 
-    def __init__(self, disk: Disk, start: int = 0, size: int | None = None) -> None:
-        super().__init__(ROOT)
-        self._metadata = Metadata(disk, start, disk.size - start if size is None else size)
+    def __init__(
+        self, disk: Disk, start: int = 0, size: int | None = None, memory: Memory | None = None
+    ) -> None:
+        memory = memory or Memory()
+        super().__init__(ROOT, memory)
+        self._metadata = Metadata(disk, start, disk.size - start if size is None else size, memory)
         self._attributes = Attributes(self._metadata)
         self._encrypted: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}

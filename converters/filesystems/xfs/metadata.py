@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
 from converters.disks.base import Disk
 from converters.errors import FilesystemError
 from converters.filesystems.cached import CachedRange, zeros
+from converters.filesystems.memory import Cache, Memory
 from converters.filesystems.xfs import inode as inodes
 from converters.filesystems.xfs import mapping, superblock
 from converters.filesystems.xfs.inode import Fork, Inode
 
 LARGEST_CHUNK = 4 << 20
 """Bytes of the longest piece of data given at once."""
-_INODES_KEPT = 4096
+_INODE_BYTES = 900
 """Decoded inodes kept, so that reading a file just after its entry was given costs no second look: 4 MiB."""
 
 
@@ -27,13 +27,13 @@ class Metadata:
         DiskError: the disk cannot be read.
     """
 
-    def __init__(self, disk: Disk, start: int, size: int) -> None:
-        self.range = CachedRange(disk, start, size)
+    def __init__(self, disk: Disk, start: int, size: int, memory: Memory) -> None:
+        self.range = CachedRange(disk, start, size, memory)
         self.superblock = superblock.parse(self.range.read(min(superblock.LARGEST_SECTOR, size), 0))
         length = self.superblock.blocks * self.superblock.block_size
         if length > size:
             raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
-        self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._inodes: Cache[int, Inode] = memory.cache()
 
     def close(self) -> None:
         """Forget what was read; a second call does nothing."""
@@ -52,10 +52,7 @@ class Metadata:
         geometry = self.superblock
         raw = self.range.read(geometry.inode_size, geometry.inode_offset(number))
         inode = inodes.decode(raw, number, geometry)
-        self._inodes[number] = inode
-        if len(self._inodes) > _INODES_KEPT:
-            self._inodes.popitem(last=False)
-        return inode
+        return self._inodes.put(number, inode, _INODE_BYTES)
 
     def runs(self, inode: Inode, fork: Fork) -> Iterator[mapping.Run]:
         """The runs of one of the inode's forks. Raises ``FilesystemError``: damaged."""

@@ -9,6 +9,7 @@ from converters.disks.base import Disk
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.base import Entry, Kind
 from converters.filesystems.inode_walk import InodeFilesystem
+from converters.filesystems.memory import Memory
 from converters.filesystems.xfs import checksum, directory, log
 from converters.filesystems.xfs import inode as inodes
 from converters.filesystems.xfs.attributes import Attributes
@@ -34,10 +35,13 @@ class XfsFilesystem(InodeFilesystem[Inode]):
         DiskError: the disk cannot be read.
     """
 
-    def __init__(self, disk: Disk, start: int = 0, size: int | None = None) -> None:
-        self._metadata = Metadata(disk, start, disk.size - start if size is None else size)
+    def __init__(
+        self, disk: Disk, start: int = 0, size: int | None = None, memory: Memory | None = None
+    ) -> None:
+        memory = memory or Memory()
+        self._metadata = Metadata(disk, start, disk.size - start if size is None else size, memory)
         self._attributes = Attributes(self._metadata)
-        super().__init__(self._metadata.superblock.root)
+        super().__init__(self._metadata.superblock.root, memory)
 
     def __enter__(self) -> Self:
         return self

@@ -18,10 +18,11 @@ WALK = """
 import resource, sys, time
 from converters.disks import RawFile, open_disk
 from converters.filesystems.ext import ExtFilesystem
+from converters.filesystems.memory import Memory
 from converters.filesystems.walked import WalkedFilesystem
 
 with ExtFilesystem(open_disk(RawFile(sys.argv[1]))) as ext:
-    filesystem = WalkedFilesystem(ext)
+    filesystem = WalkedFilesystem(ext, Memory().kept)
     previous, count = b"", 0
     for entry in filesystem.walk(b"crowd"):
         assert previous < entry.path

@@ -9,8 +9,11 @@ import pytest
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import Entry
-from converters.filesystems.walked import MOST_BYTES, WalkedFilesystem
+from converters.filesystems.memory import Budget
+from converters.filesystems.walked import ENTRY_BYTES, WalkedFilesystem
 from tests.directory_filesystem import DirectoryFilesystem
+
+ROOM = Budget(1 << 20)
 
 
 class Counting(DirectoryFilesystem):
@@ -33,13 +36,13 @@ def tree(tmp_path: Path) -> Counting:
 
 def test_a_small_tree_is_walked_once(tree: Counting) -> None:
     expected = list(DirectoryFilesystem.walk(tree))
-    walked = WalkedFilesystem(tree)
+    walked = WalkedFilesystem(tree, ROOM)
     assert list(walked.walk()) == list(walked.walk()) == expected
     assert tree.walks == 1
 
 
 def test_a_large_tree_is_walked_again(tree: Counting) -> None:
-    walked = WalkedFilesystem(tree, most_kept=2)
+    walked = WalkedFilesystem(tree, Budget(3 * ENTRY_BYTES))
     assert list(walked.walk()) == list(DirectoryFilesystem.walk(tree))
     assert tree.walks == 2
 
@@ -47,18 +50,18 @@ def test_a_large_tree_is_walked_again(tree: Counting) -> None:
 def test_a_tree_of_large_attributes_is_walked_again(tmp_path: Path) -> None:
     class Heavy(Counting):
         def walk(self, top: bytes = b"") -> Iterator[Entry]:
-            value = bytes(MOST_BYTES // 2)
+            value = bytes(ROOM.size // 2)
             return (entry._replace(xattrs=((b"user.a", value),)) for entry in super().walk(top))
 
     for name in ("a", "b"):
         (tmp_path / name).touch()
     heavy = Heavy(tmp_path)
-    assert len(list(WalkedFilesystem(heavy).walk())) == 3
+    assert len(list(WalkedFilesystem(heavy, ROOM).walk())) == 3
     assert heavy.walks == 2
 
 
 def test_a_part_is_walked_as_asked(tree: Counting) -> None:
-    walked = WalkedFilesystem(tree)
+    walked = WalkedFilesystem(tree, ROOM)
     assert [entry.path for entry in walked.walk(b"b/c")] == [b"b/c", b"b/c/file"]
 
 
@@ -69,4 +72,12 @@ def test_damage_at_the_end_of_a_tree_is_found_at_once(tmp_path: Path) -> None:
             raise FilesystemError("the last inode is damaged")
 
     with pytest.raises(FilesystemError, match="the last inode"):
-        WalkedFilesystem(Damaged(tmp_path), most_kept=1)
+        WalkedFilesystem(Damaged(tmp_path), Budget(ENTRY_BYTES))
+
+
+def test_file_systems_share_what_they_may_keep(tree: Counting, tmp_path: Path) -> None:
+    budget = Budget(8 * ENTRY_BYTES)  # a tree has five entries
+    first, second = WalkedFilesystem(tree, budget), WalkedFilesystem(Counting(tmp_path), budget)
+    assert list(first.walk()) == list(second.walk())
+    assert tree.walks == 1
+    assert budget.take(2 * ENTRY_BYTES), "what was too much for the second was given back"
