@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from functools import cache
 
 from converters import absent, init
 from converters.entrypoint import INIT, SERVICES, file_name
 from converters.guest.facts import GuestFacts
+from converters.guest.kernel.target import this_machine
 from converters.image.additions import files_layer
 from converters.image.config import (
     CONFIG_MEDIA_TYPE,
@@ -27,6 +29,7 @@ from converters.outputs.base import Descriptor, Output
 from converters.plan import ImagePlan, plan_image
 from converters.reader.parent import Reader
 from converters.request import Converted, Progress, Request, ServiceImage
+from converters.told import with_verdict
 
 X86 = "amd64"
 """The architecture of a guest none of whose programs tells it: vSphere runs x86 machines."""
@@ -55,6 +58,7 @@ def convert(
     named = labels(request, inspection.guest)
     plan = plan_image(inspection.guest, request.machine, named, request.hardening)
     plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
+    plan = with_verdict(plan, inspection.guest, request.target_kernel or this_machine(), date.today())
     inspected = time.monotonic()
     layer = compress_layer(
         reader.tar(plan.directories),

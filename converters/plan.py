@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
 from converters.guest.facts import DataDirectory, Directory, GuestFacts, Port, Role, Service
+from converters.guest.kernel.values import KernelVerdict
 from converters.guest.privilege.own import init_needs
 from converters.guest.privilege.values import Privilege
 from converters.guest.privilege.verdict import verdict
@@ -130,6 +131,8 @@ class ImagePlan:
     """What a person should know before running the image, each a sentence."""
     starts: str = ""
     """Of several services, the one that the machine's own image starts too, because a person said so."""
+    kernel: KernelVerdict | None = None
+    """How its containers run on the kernel of their hosts; None: not judged."""
     decisions: tuple[Decision, ...] = ()
     """What is otherwise than it was found, in the order of precedence: the last one counts."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from converters.disks.base import DiskSource
 from converters.guest.facts import Inspection
+from converters.guest.kernel.values import TargetKernel
 from converters.hardening import STANDARD, Hardening
 from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
@@ -56,6 +57,8 @@ class Request:
     """Further image labels, by name."""
     reading: Reading = Reading()
     hardening: Hardening = STANDARD
+    target_kernel: TargetKernel | None = None
+    """Of the hosts that will run the containers; None: that of the machine that converts."""
 
 
 @dataclass(frozen=True, slots=True)

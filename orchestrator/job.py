@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
+from converters.guest.kernel.values import TargetKernel
 from converters.hardening import STANDARD, Hardening
 from converters.image.config import vm_labels
 from converters.outputs.base import Output
@@ -44,6 +45,8 @@ class JobSettings:
     quiesce: QuiescePolicy = QuiescePolicy.PREFER
     reading: Reading = field(default_factory=Reading)
     hardening: Hardening = STANDARD
+    target_kernel: TargetKernel | None = None
+    """Of the hosts that will run the containers; None: that of the worker that converts."""
     access: RegistryAccess = field(default_factory=RegistryAccess)
     """How workers reach the registry, without credentials."""
     trust: Trust = field(default_factory=Trust)
@@ -284,6 +287,7 @@ class VmJob:
             labels=tuple(labels.items()),
             reading=self.settings.reading,
             hardening=self.settings.hardening,
+            target_kernel=self.settings.target_kernel,
         )
         if self.in_place is not None:
             remote = self.in_place.beside(self.planned.left_out)

@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 
 from converters.descriptors.package import Verification
 from converters.errors import OutputError
+from converters.guest.kernel.target import FORM as TARGET_FORM
+from converters.guest.kernel.target import parse_target
 from converters.guest.privilege.values import Ceiling
 from converters.image.rules import select
 from converters.manifests.kinds import Manifest
@@ -412,6 +414,13 @@ class Settings(BaseModel):
         "GiB of tar that process may give before it is ended; default: 8 times its disks and 1 TiB.",
         gt=0,
     )
+    target_kernel: str = _setting(
+        "",
+        Section.READING,
+        IMAGE_VERBS,
+        "Kernel of the hosts that will run the containers, for the verdict on what runs there: "
+        f"{TARGET_FORM}; default: that of the machine that converts.",
+    )
     reader_stall: float = _setting(
         600,
         Section.READING,
@@ -495,6 +504,13 @@ class Settings(BaseModel):
     def _are_rules(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         select(names, names)
         return names
+
+    @field_validator("target_kernel")
+    @classmethod
+    def _is_kernel(cls, kernel: str) -> str:
+        if kernel:
+            parse_target(kernel)
+        return kernel
 
     @field_validator("tag")
     @classmethod

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from converters.guest.kernel.target import parse_target
+from converters.guest.kernel.values import TargetKernel
 from converters.hardening import Hardening
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
@@ -112,6 +114,11 @@ def reading(settings: Settings) -> Reading:
 def hardening(settings: Settings) -> Hardening:
     """How much containers may have."""
     return Hardening(ceiling=settings.privilege_ceiling)
+
+
+def target_kernel(settings: Settings) -> TargetKernel | None:
+    """The kernel of the containers' hosts, where a person has said which."""
+    return parse_target(settings.target_kernel) if settings.target_kernel else None
 
 
 def registry_access(settings: Settings) -> RegistryAccess:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from converters.guest.kernel.values import KernelFacts
 from converters.guest.privilege.values import Needs
 from converters.guest.secrets.values import Secret
 from converters.init.specification import Specification
@@ -146,6 +147,8 @@ class GuestFacts:
     """By path and name."""
     notes: tuple[str, ...] = ()
     """What could not be read or was passed over, each a sentence."""
+    kernel: KernelFacts = field(default_factory=KernelFacts)
+    """What it has of a kernel and asks of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from converters.errors import FilesystemError
 from converters.filesystems.access import read_bytes, resolve
@@ -39,12 +40,16 @@ class GuestFiles:
 
     def text(self, path: str) -> str | None:
         """The content of a file as text, or None where there is none."""
+        content = self.content(path, TEXT_LIMIT)
+        return None if content is None else content.decode("utf-8", "backslashreplace")
+
+    def content(self, path: str, limit: int) -> bytes | None:
+        """The bytes of a file of at most ``limit`` bytes, or None where there is none."""
         try:
-            content = read_bytes(self._fs, _inside(path), TEXT_LIMIT)
+            return read_bytes(self._fs, _inside(path), limit)
         except FilesystemError as error:
             self.note(f"{path} was passed over: {error}.")
             return None
-        return None if content is None else content.decode("utf-8", "backslashreplace")
 
     def head(self, path: str) -> bytes:
         """The first bytes of a file, at least a header's worth; empty where there is none."""
@@ -98,6 +103,10 @@ class GuestFiles:
     def below(self, directory: str) -> dict[str, Entry]:
         """Everything below a directory by its path relative to it, links not followed, in byte order."""
         return dict(self._below(directory))
+
+    def some_below(self, directory: str, most: int) -> Iterator[tuple[str, Entry]]:
+        """As ``below``, and no more than the first ``most`` of it: for directories of any size."""
+        return islice(self._below(directory), most)
 
     def names(self, directory: str) -> list[str]:
         """Names in a directory, in byte order."""

@@ -20,6 +20,7 @@ from converters.guest.identity import (
 )
 from converters.guest.jobs import scheduled_jobs
 from converters.guest.jobs.timers import timer_jobs
+from converters.guest.kernel.facts import read_kernel_facts
 from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
 from converters.guest.services import Started, find_services
@@ -48,16 +49,18 @@ def inspect(fs: Filesystem) -> GuestFacts:
     hostname = read_hostname(files)
     accounts = Accounts(files)
     init = detect_init(files)
+    architecture = read_architecture(files)
     started = find_services(init, files, accounts, hostname, read_manager_environment(files))
     return GuestFacts(
         release=release or _UNKNOWN,
-        architecture=read_architecture(files),
+        architecture=architecture,
         hostname=printable(hostname),
         init=init,
         services=_with_needs(files, accounts, started),
         jobs=_jobs(files, init, started),
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
+        kernel=read_kernel_facts(files, architecture),
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         notes=files.notes,
     )

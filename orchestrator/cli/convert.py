@@ -25,7 +25,14 @@ from orchestrator.errors import ExitCode
 from orchestrator.files import require_unchanged
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
-from orchestrator.wiring import hardening, reading, registry_access, registry_prefix, scratch_folder
+from orchestrator.wiring import (
+    hardening,
+    reading,
+    registry_access,
+    registry_prefix,
+    scratch_folder,
+    target_kernel,
+)
 
 
 @click.command(cls=SectionedCommand, context_settings=CONTEXT)
@@ -61,6 +68,7 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         labels=tuple(labels.items()),
         reading=reading(settings),
         hardening=hardening(settings),
+        target_kernel=target_kernel(settings),
     )
     with (
         Reader(request.disks, request.reading, scratch) as reader,

@@ -49,6 +49,7 @@ from orchestrator.wiring import (
     registry_environment,
     registry_prefix,
     snapshot_limits,
+    target_kernel,
     vcenter_settings,
 )
 
@@ -165,6 +166,7 @@ def run_config(settings: Settings) -> RunConfig:
             quiesce=settings.quiesce,
             reading=reading(settings),
             hardening=hardening(settings),
+            target_kernel=target_kernel(settings),
             access=replace(registry_access(settings), credentials=None),
             trust=Trust(ca_files, settings.insecure),
             idle_seconds=settings.stall_seconds,

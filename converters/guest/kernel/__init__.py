@@ -1,0 +1,1 @@
+"""What a guest asks of a kernel, by its files, and how the kernel of the containers' hosts meets it."""
