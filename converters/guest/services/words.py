@@ -27,6 +27,8 @@ _BRACED = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WHOLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)\Z")
 _PLAIN = re.compile(rb"[^A-Za-z0-9:_./]")
 """Bytes of a path that a unit's name cannot hold (systemd.unit(5), "String escaping")."""
+_BLANKS = frozenset(" \t\n\r")
+"""What divides words; other letters that look blank are part of one (systemd, ``extract_first_word``)."""
 _LONGEST_PATH = 4096
 """``PATH_MAX``."""
 _SPECIFIER = re.compile(r"%(.)", re.DOTALL)
@@ -55,7 +57,7 @@ def split_words(text: str) -> list[str]:
         elif char in "\"'":
             # A quote groups anywhere in a word for systemd, as in the shell: --name="a b".
             quote, word = char, word or []
-        elif char.isspace():
+        elif char in _BLANKS:
             if word is not None:
                 words.append("".join(word))
             word = None
