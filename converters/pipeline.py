@@ -10,7 +10,7 @@ from functools import cache
 
 from converters import absent, init
 from converters.entrypoint import INIT, SERVICES, file_name
-from converters.guest.facts import GuestFacts
+from converters.guest.facts import GuestFacts, MountPoint, VolumeRole
 from converters.guest.kernel.target import this_machine
 from converters.image.additions import files_layer
 from converters.image.config import (
@@ -59,6 +59,7 @@ def convert(
     plan = plan_image(inspection.guest, request.machine, named, request.hardening)
     plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
     plan = with_verdict(plan, inspection.guest, request.target_kernel or this_machine(), date.today())
+    plan = replace(plan, data_volumes=data_volumes(inspection.mounts))
     inspected = time.monotonic()
     layer = compress_layer(
         reader.tar(plan.directories),
@@ -149,6 +150,11 @@ def _tags(services: Sequence[ServiceImage]) -> list[str]:
     """A tag for each service, no two the same."""
     names = repository_names([(service.name, service.name) for service in services])
     return [names[service.name] for service in services]
+
+
+def data_volumes(mounts: Sequence[MountPoint]) -> tuple[MountPoint, ...]:
+    """File systems that hold a machine's data; a directory that is shown twice is none."""
+    return tuple(mount for mount in mounts if mount.role is VolumeRole.DATA and not mount.bound)
 
 
 def labels(request: Request, guest: GuestFacts) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from converters.entrypoint import entrypoint
-from converters.guest.facts import DataDirectory, Directory, GuestFacts, Port, Role, Service
+from converters.guest.facts import DataDirectory, Directory, GuestFacts, MountPoint, Port, Role, Service
 from converters.guest.kernel.values import KernelVerdict
 from converters.guest.privilege.own import init_needs
 from converters.guest.privilege.values import Privilege
@@ -20,6 +20,9 @@ from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_com
 MIB = 1 << 20
 
 SERVICE_LABEL = OUR_LABELS + "service"
+
+_NORMAL_SHARES = 1000
+"""Of one virtual processor in vSphere."""
 
 SHELL = ("/bin/sh",)
 """What an image starts when no single service is its purpose: something a person can look around with."""
@@ -41,6 +44,8 @@ class MachineFacts:
     memory_limit_mib: int | None = None
     """Limit in MiB below the configured memory; None: no limit."""
     memory_reservation_mib: int = 0
+    cpu_shares_per_core: int = 0
+    """vSphere's shares of one of its processors (1,000 is normal); 0 when not known."""
     restart_priority: str = ""
     """vSphere HA's word: ``disabled``, ``lowest`` … ``highest``; empty when not known."""
 
@@ -56,6 +61,8 @@ class Resources:
     cpus_reserved: float = 0.0
     memory_reserved_bytes: int = 0
     restart_priority: str = ""
+    cpu_weight: int = 0
+    """Its part where processors are scarce, beside others with 1,024; 0: as all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,8 @@ class ServicePlan:
     """What its container is given, and that nothing else is; None: what the engine gives every one."""
     secrets: tuple[SecretMount, ...] = ()
     """What its container gets from outside, because the image has it no more."""
+    stop_seconds: float = 90.0
+    """How long its end may take; 0: without limit."""
     resources: Resources | None = None
     """What a person gave it; None: the machine's."""
     health: HealthCheck | None = None
@@ -125,6 +134,11 @@ class ImagePlan:
     """Application services that can be started, each an image of its own with the same layers; the only one
     is what the machine's own image starts."""
     jobs: tuple[JobPlan, ...] = ()
+    hosts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Addresses of the guest's /etc/hosts with their names."""
+    search_domains: tuple[str, ...] = ()
+    data_volumes: tuple[MountPoint, ...] = ()
+    """File systems of their own that the machine mounted for its data."""
     directories: tuple[Directory, ...] = ()
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()
@@ -167,6 +181,8 @@ def plan_image(
         service=only.name if only else "",
         services=services,
         jobs=jobs,
+        hosts=guest.hosts,
+        search_domains=guest.search_domains,
         directories=guest.directories,
         notes=(
             *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services)),
@@ -198,6 +214,7 @@ def _service_plans(
                 service.data,
                 (*service.notes, *privilege.decisions),
                 privilege,
+                stop_seconds=service.specification.stop_seconds if service.specification else 90.0,
             )
 
 
@@ -215,7 +232,15 @@ def resources(machine: MachineFacts) -> Resources:
         cpus_reserved=machine.cpu_reservation,
         memory_reserved_bytes=reserved if memory_bytes is None else min(reserved, memory_bytes),
         restart_priority=machine.restart_priority,
+        cpu_weight=_weight(machine.cpu_shares_per_core),
     )
+
+
+def _weight(shares: int) -> int:
+    """Docker's 1,024 for vSphere's normal 1,000; 0, nothing to say, for exactly that."""
+    if shares in (0, _NORMAL_SHARES):
+        return 0
+    return min(max(round(shares * 1024 / _NORMAL_SHARES), 2), 1 << 18)  # what a control group takes
 
 
 def _unreachable(service: ServicePlan) -> tuple[str, ...]:

@@ -317,6 +317,7 @@ def machine_facts(vm: VirtualMachine) -> MachineFacts:
         cpu_reservation=vm.cpu.reservation / mhz if mhz else 0.0,
         memory_limit_mib=vm.memory.limit,
         memory_reservation_mib=vm.memory.reservation,
+        cpu_shares_per_core=vm.cpu.shares // vm.cpus if vm.cpus else 0,
         restart_priority=vm.restart_priority.value,
     )
 

@@ -143,6 +143,10 @@ class GuestFacts:
     timezone: str = ""
     directories: tuple[Directory, ...] = ()
     """Parents before their children."""
+    hosts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Addresses of its /etc/hosts with their names."""
+    search_domains: tuple[str, ...] = ()
+    """Domains in which it looks names up."""
     secrets: tuple[Secret, ...] = ()
     """By path and name."""
     notes: tuple[str, ...] = ()

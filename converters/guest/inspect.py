@@ -23,6 +23,7 @@ from converters.guest.jobs.timers import timer_jobs
 from converters.guest.kernel.facts import read_kernel_facts
 from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
+from converters.guest.resolution import read_hosts, read_search_domains
 from converters.guest.services import Started, find_services
 
 _UNKNOWN = Release(id="linux", version="", name="Linux", family="", source="")
@@ -62,6 +63,8 @@ def inspect(fs: Filesystem) -> GuestFacts:
         timezone=printable(read_timezone(files)),
         kernel=read_kernel_facts(files, architecture),
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
+        hosts=read_hosts(files),
+        search_domains=read_search_domains(files),
         notes=files.notes,
     )
 
