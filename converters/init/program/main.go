@@ -1,6 +1,7 @@
 // Command init runs one service of a converted machine as the first process of its container.
 //
 //	init SPECIFICATION      run the service that the file describes (see spec.go)
+//	init --listens 80/tcp   succeed if something listens at that port of the container's network
 //	init --version          print the version of the specification it understands
 //
 // It does what systemd did around the service and an OCI configuration cannot say: makes /run, opens sockets,
@@ -29,6 +30,10 @@ func main() {
 		fmt.Println(specVersion)
 	case len(os.Args) == 3 && os.Args[1] == becomeOption:
 		become(os.Args[2])
+	case len(os.Args) == 3 && os.Args[1] == "--listens":
+		if !listens(os.Args[2]) {
+			os.Exit(1)
+		}
 	case len(os.Args) == 2:
 		os.Exit(run(os.Args[1]))
 	default:
