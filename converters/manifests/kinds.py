@@ -6,7 +6,11 @@ from enum import StrEnum
 
 
 class Manifest(StrEnum):
-    """A deployment file for one machine."""
+    """Deployment files for one machine."""
 
     COMPOSE = "compose"
     KUBERNETES = "kubernetes"
+    QUADLET = "quadlet"
+    RUN = "run"
+    FLEET = "fleet"
+    FIG = "fig"

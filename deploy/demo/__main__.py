@@ -112,7 +112,7 @@ def show(services: Services) -> bool:
         print(f"    {kind:15} {OUTPUT / kind}")
     print("    your vCenter    README.md, “Against your vCenter”; begin with orchestrate check")
     print("\nThe demo's registry ends now, and its images with it: here these files are only to be read.")
-    print("After a run into a registry of yours: `docker compose -f FILE up`, or `kubectl apply -f FILE`.")
+    print("After a run into a registry of yours: `docker compose -f FILE up`, or `kubectl apply -k FOLDER`.")
     return True
 
 

@@ -11,14 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from converters.image.config import vm_labels
 from converters.image.names import repository_names
-from converters.manifests.write import manifests
 from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert as convert_guest
 from converters.pipeline import publish
 from converters.reader.parent import Reader
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
-from orchestrator import durable
+from orchestrator import deployment_files, durable
 from orchestrator.cli.given import Given, given
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
@@ -80,10 +79,8 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         reference = output.reference(published.digest)
     durable.make_folder(settings.output)
     _tell(console, converted, machine.notes)
-    for kind, content in manifests(settings.manifests, converted, reference):
-        path = settings.output / f"{repository.rpartition('/')[2]}.{kind}.yaml"
-        durable.write_text(path, content)
-        console.print(f"{kind} file: {path}")
+    for kind, path in deployment_files.write(settings.output, settings.manifests, converted, reference):
+        console.print(f"{kind}: {path}")
     click.echo(reference)
     return ExitCode.OK
 

@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from converters.manifests.kinds import Manifest
-from converters.manifests.write import manifests
 from converters.outputs.registry import RegistryOutput
 from converters.request import Converted
-from orchestrator import durable, logs
+from orchestrator import deployment_files, logs
 from orchestrator.cluster import ClusterSettings
 from orchestrator.download import Trust
 from orchestrator.errors import ExitCode, UsageError
@@ -133,10 +132,7 @@ class ManifestWriter:
 
     def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
         """See ``orchestrator.terms.OnImage``."""
-        name = planned.repository.rpartition("/")[2]
-        for kind, content in manifests(self._kinds, converted, published.reference):
-            durable.make_folder(self._folder / kind)
-            durable.write_text(self._folder / kind / f"{name}.{kind}.yaml", content)
+        deployment_files.write(self._folder, self._kinds, converted, published.reference, apart=True)
 
 
 def run_config(settings: Settings) -> RunConfig:

@@ -16,9 +16,10 @@ _WORDS = {
     **{
         key: key for key in ("cap_add", "environment", "hostname", "image", "labels", "mem_limit", "platform")
     },
-    **{key: key for key in ("stdin_open", "tty", "volumes", "network_mode")},
+    **{key: key for key in ("stdin_open", "tty", "volumes", "network_mode", "cpu_shares", "extra_hosts")},
+    **{key: key for key in ("cap_drop", "security_opt", "devices", "sysctls", "privileged")},
 }
-_NOT_STARTED = ("ports", "restart", "stop_grace_period")
+_NOT_STARTED = ("ports", "restart", "stop_grace_period", "healthcheck")
 """Ports are asked inside the bridge, and a container that ends shall stay ended."""
 
 
@@ -28,6 +29,8 @@ def up(engine: Engine, document: Mapping[str, Any]) -> Iterator[dict[str, Contai
     running: dict[str, Container] = {}
     try:
         for key, service in document["services"].items():
+            if "profiles" in service:
+                continue
             running[key] = engine.client.containers.run(detach=True, **_arguments(service, running))
         yield running
     finally:

@@ -14,7 +14,8 @@ from converters.guest.jobs import scheduled_jobs
 from converters.guest.services import find_services
 from converters.init.specification import to_json
 from converters.manifests.compose import compose
-from converters.manifests.kubernetes import kubernetes
+from converters.manifests.kubernetes.folder import kubernetes
+from converters.manifests.machine import machine
 from converters.plan import MachineFacts, plan_image
 from converters.request import ServiceImage
 from tests.converters.guest.conftest import Plant
@@ -95,7 +96,7 @@ def test_a_unit_that_says_nothing_right_still_becomes_a_container(plant: Plant, 
     assert "umask" not in told["execution"]
     reference = f"registry.example.org/vm@sha256:{'a' * 64}"
     images = (ServiceImage(service.name, b"", f"sha256:{'b' * 64}"),)
-    assert compose(plan, reference, images) and kubernetes(plan, reference, images)
+    assert compose(plan, reference, images) and kubernetes(machine(plan, reference, images))
 
 
 def test_names_that_are_no_file_names_stay_apart() -> None:

@@ -8,37 +8,48 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.guest.facts import DataDirectory, Directory
 from converters.image.config import RunConfig
-from converters.init.specification import Execution, Specification
-from converters.init.specification import Path as SpecificationPath
+from converters.init.specification import Specification
 from converters.manifests.compose import compose
 from converters.manifests.yaml_text import quoted
 from converters.plan import ImagePlan, Resources, ServicePlan
-from converters.request import ServiceImage
 from tests.compose_schema import compose_schema
+from tests.converters.manifests.machines import (
+    DATABASE,
+    IMAGES,
+    PLAN,
+    PRIVILEGE,
+    REFERENCE,
+    REPOSITORY,
+)
 
-DIGEST = "sha256:" + "a" * 64
-REFERENCE = f"registry.example.org:5000/demo/web-01@{DIGEST}"
-
-PLAN = ImagePlan(
-    name="Web 01 (old)",
-    hostname="web01.example.org",
-    architecture="amd64",
-    run=RunConfig(
-        entrypoint=("/usr/sbin/nginx",),
-        env=(("HASH", "$2b$12$Pg8A"), ("ANSWER", "yes"), ("MODE", "0755")),
-        exposed_ports=("22/tcp", "80/tcp", "53/udp"),
-        labels=(("orchestrate.vm.name", "Web 01 (old)"),),
-    ),
-    resources=Resources(
-        cpus=1.5, memory_bytes=2 << 30, memory_reserved_bytes=512 << 20, restart_priority="high"
-    ),
+RUN = RunConfig(
+    entrypoint=("/usr/sbin/nginx",),
+    env=(("HASH", "$2b$12$Pg8A"), ("ANSWER", "yes"), ("MODE", "0755")),
+    exposed_ports=("22/tcp", "80/tcp", "53/udp"),
+    labels=(("orchestrate.vm.name", "Web 01"),),
+)
+ALONE = replace(
+    PLAN,
+    run=RUN,
     service="nginx",
-    notes=("First line\nsecond: line",),
+    services=(ServicePlan("nginx", RUN),),
+    jobs=(),
+    hosts=(),
+    search_domains=(),
+    data_volumes=(),
+)
+SHELL = replace(
+    ALONE,
+    service="",
+    services=(),
+    architecture="",
+    hostname="",
+    run=RunConfig(cmd=("/bin/sh",)),
+    resources=Resources(None, None),
 )
 
 
@@ -48,26 +59,16 @@ def _service(plan: ImagePlan, reference: str = REFERENCE) -> dict[str, Any]:
     return service
 
 
-SHELL_PLAN = replace(
-    PLAN,
-    service="",
-    architecture="",
-    hostname="",
-    run=RunConfig(cmd=("/bin/sh",)),
-    resources=Resources(None, None),
-)
-
-
-@pytest.mark.parametrize("plan", [PLAN, SHELL_PLAN], ids=["service", "shell"])
+@pytest.mark.parametrize("plan", [PLAN, ALONE, SHELL], ids=["several", "service", "shell"])
 def test_valid_by_the_specification(plan: ImagePlan) -> None:
-    document = yaml.safe_load(compose(plan, REFERENCE))
+    document = yaml.safe_load(compose(plan, REFERENCE, IMAGES))
     jsonschema.validate(document, compose_schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "services": {"web": {"ports": {"80": "80"}}}}, compose_schema())
 
 
 def test_what_it_says() -> None:
-    document = yaml.safe_load(compose(PLAN, REFERENCE))
+    document = yaml.safe_load(compose(ALONE, REFERENCE))
     assert document["name"] == "web-01"
     assert document["services"]["web-01"] == {
         "image": REFERENCE,
@@ -76,25 +77,24 @@ def test_what_it_says() -> None:
         "hostname": "web01.example.org",
         "restart": "unless-stopped",
         "cpus": 1.5,
+        "cpu_shares": 2048,
         "mem_limit": "2048m",
-        "mem_reservation": "512m",
+        "mem_reservation": "1024m",
         "ports": ["22:22", "80:80", "53:53/udp"],
+        "stop_grace_period": "90s",
         "environment": {"ANSWER": "yes", "HASH": "$$2b$$12$$Pg8A", "MODE": "0755"},
-        "labels": {"orchestrate.vm.name": "Web 01 (old)"},
+        "labels": {"orchestrate.vm.name": "Web 01"},
     }
 
 
 def test_a_shell_is_kept_running() -> None:
-    service = _service(SHELL_PLAN)
-    assert service["tty"] is True and service["stdin_open"] is True
-    assert not service.keys() & {
-        "ports",
-        "environment",
-        "labels",
-        "cpus",
-        "mem_limit",
-        "hostname",
-        "platform",
+    assert _service(SHELL) == {
+        "image": REFERENCE,
+        "container_name": "web-01",
+        "restart": "unless-stopped",
+        "tty": True,
+        "stdin_open": True,
+        "stop_grace_period": "1s",
     }
 
 
@@ -103,118 +103,97 @@ def test_a_shell_is_kept_running() -> None:
     [("disabled", "no"), ("lowest", "unless-stopped"), ("highest", "unless-stopped"), ("", "unless-stopped")],
 )
 def test_restart_by_ha_priority(priority: str, restart: str) -> None:
-    plan = replace(PLAN, resources=replace(PLAN.resources, restart_priority=priority))
+    plan = replace(ALONE, resources=replace(PLAN.resources, restart_priority=priority))
     assert _service(plan)["restart"] == restart
 
 
 @pytest.mark.parametrize("hostname", ["", "-x", "a b", "x" * 65, "ümlaut"])
 def test_a_host_name_that_no_engine_takes_is_left_out(hostname: str) -> None:
-    assert "hostname" not in _service(replace(PLAN, hostname=hostname))
+    assert "hostname" not in _service(replace(ALONE, hostname=hostname))
 
 
-@pytest.mark.parametrize(
-    ("reference", "project", "name"),
-    [
-        (f"localhost:5000/demo/a.b_c@{DIGEST}", "a-b_c", "a.b_c"),
-        (f"host/x:latest@{DIGEST}", "x", "x"),
-        (f"x@{DIGEST}", "x", "x"),
-    ],
-)
-def test_names_come_from_the_reference(reference: str, project: str, name: str) -> None:
-    document = yaml.safe_load(compose(PLAN, reference))
-    assert document["name"] == project
-    assert list(document["services"]) == [name]
+@pytest.mark.parametrize("reference", [f"host/x:latest@sha256:{'a' * 64}", f"x@sha256:{'a' * 64}"])
+def test_names_come_from_the_reference(reference: str) -> None:
+    document = yaml.safe_load(compose(ALONE, reference))
+    assert (document["name"], list(document["services"])) == ("x", ["x"])
 
 
 def test_the_order_of_the_environment_does_not_matter() -> None:
-    other = replace(PLAN, run=replace(PLAN.run, env=tuple(reversed(PLAN.run.env))))
-    assert compose(other, REFERENCE) == compose(PLAN, REFERENCE)
+    run = replace(RUN, env=tuple(reversed(RUN.env)))
+    other = replace(ALONE, run=run, services=(ServicePlan("nginx", run),))
+    assert compose(other, REFERENCE) == compose(ALONE, REFERENCE)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@settings(deadline=None)
 @given(texts)
 def test_quoted_text_comes_back(text: str) -> None:
     assert yaml.safe_load(quoted(text)) == text
 
 
-@given(note=texts, value=texts, machine=texts, hostname=texts)
-def test_untrusted_text_stays_in_its_place(note: str, value: str, machine: str, hostname: str) -> None:
-    plan = replace(PLAN, name=machine, notes=(note,), hostname=hostname, run=RunConfig(env=(("X", value),)))
-    service = _service(plan)
-    assert service["environment"] == {"X": value.replace("$", "$$")}
-    assert service["image"] == REFERENCE
-    assert set(service) <= {
-        *(
-            "image",
-            "platform",
-            "container_name",
-            "hostname",
-            "restart",
-            "cpus",
-            "mem_limit",
-            "mem_reservation",
-        ),
-        "environment",
+@settings(deadline=None)
+@given(note=texts, machine=texts, hostname=texts)
+def test_untrusted_text_stays_in_its_place(note: str, machine: str, hostname: str) -> None:
+    plan = replace(ALONE, name=machine, notes=(note,), hostname=hostname)
+    document = yaml.safe_load(compose(plan, REFERENCE))
+    assert set(document) == {"name", "services"}
+    (service,) = document["services"].values()
+    wanted = _service(ALONE)
+    assert {**service, "hostname": ""} == {**wanted, "hostname": ""}
+
+
+def test_several_services_share_network_sockets_and_data() -> None:
+    document = yaml.safe_load(compose(PLAN, REFERENCE, IMAGES))
+    services = document["services"]
+    assert list(services) == ["web-01", "nginx", "mariadb-main", "job-app-1", "job-app-2"]
+    machine, nginx, database, *_ = services.values()
+    assert (machine["image"], machine["tty"], machine["hostname"]) == (REFERENCE, True, "web01.example.org")
+    assert machine["ports"] == ["80:80", "443:443/udp", "3306:3306"]
+    assert machine["extra_hosts"] == ["db01.example.org:192.0.2.7", "db01:192.0.2.7", "db01:2001:db8::7"]
+    assert {one["network_mode"] for one in (nginx, database)} == {"service:web-01"}
+    assert [one["image"] for one in (nginx, database)] == [f"{REPOSITORY}@{one.digest}" for one in IMAGES]
+    assert database["container_name"] == "web-01.mariadb-main"
+    assert document["volumes"] == {"srv": {}, "var-lib-mysql": {}, "run-mysqld": {}}
+    everything = ["srv:/srv", "var-lib-mysql:/var/lib/mysql", "run-mysqld:/run/mysqld"]
+    assert machine["volumes"] == database["volumes"] == everything
+    assert nginx["volumes"] == [everything[0], everything[2]]
+    assert not nginx.keys() & {"ports", "hostname", "extra_hosts"}
+    assert (database["cap_add"], database["stop_grace_period"]) == (["IPC_LOCK"], "905s")
+    assert database["healthcheck"] == {
+        "test": ["CMD", "/.orchestrate/init", "--listens", "3306/tcp"],
+        "interval": "30s",
+        "timeout": "10s",
+        "start_period": "300s",
     }
 
 
-SEVERAL = replace(
-    SHELL_PLAN,
-    hostname="web01",
-    directories=(Directory("/run/php", 0o755, 33, 33, "unit"), Directory("/run/lock", 0o1777, 0, 0, "x")),
-    services=(
-        ServicePlan("nginx", RunConfig(entrypoint=("/usr/sbin/nginx",), exposed_ports=("80/tcp",))),
-        ServicePlan(
-            "php8.2-fpm",
-            RunConfig(
-                entrypoint=("/.orchestrate/init", "/x"), exposed_ports=("9000/tcp",), env=(("A", "$B"),)
-            ),
-            Specification(
-                "php8.2-fpm",
-                paths=(
-                    SpecificationPath("directory", "/run/pool/a"),
-                    SpecificationPath("directory", "/var/lib/x"),
-                ),
-                execution=Execution(ambient_capabilities=("CAP_IPC_LOCK", "CAP_NET_BIND_SERVICE")),
-                stop_seconds=12.5,
-            ),
-            data=(DataDirectory("/var/lib/x", "its unit"),),
-        ),
-    ),
-)
-IMAGES = tuple(
-    ServiceImage(service.name, b"", f"sha256:{number:064}") for number, service in enumerate(SEVERAL.services)
-)
+def test_jobs_wait_for_somebody_to_start_them() -> None:
+    text = compose(PLAN, REFERENCE, IMAGES)
+    job = yaml.safe_load(text)["services"]["job-app-1"]
+    assert (job["profiles"], job["network_mode"], job["user"]) == (["jobs"], "service:web-01", "0:0")
+    assert job["entrypoint"] == ["/.orchestrate/init", "/.orchestrate/jobs/app-1.json"]
+    assert "# It ran 0 3 * * 7 (Europe/Paris): docker compose run --rm job-app-1\n" in text
 
 
-def test_several_services_share_network_and_sockets() -> None:
-    document = yaml.safe_load(compose(SEVERAL, REFERENCE, IMAGES))
+def test_a_privilege_is_all_that_a_container_gets() -> None:
+    plan = replace(PLAN, services=(PLAN.services[0], replace(DATABASE, privilege=PRIVILEGE)))
+    document = yaml.safe_load(compose(plan, REFERENCE, IMAGES))
     jsonschema.validate(document, compose_schema())
-    services = document["services"]
-    assert list(services) == ["web-01", "nginx", "php8.2-fpm"]
-    machine, nginx, php = services.values()
-    assert (machine["image"], machine["tty"], machine["hostname"]) == (REFERENCE, True, "web01")
-    assert machine["ports"] == ["80:80", "9000:9000"]
-    assert {one["network_mode"] for one in (nginx, php)} == {"service:web-01"}
-    assert [one["image"] for one in (nginx, php)] == [
-        f"registry.example.org:5000/demo/web-01@{image.digest}" for image in IMAGES
-    ]
-    assert (nginx["container_name"], php["container_name"]) == ("web-01-nginx", "web-01-php8.2-fpm")
-    assert document["volumes"] == {"php8.2-fpm-var-lib-x": {}, "run-php": {}, "run-pool": {}}
-    shared = ["run-php:/run/php", "run-pool:/run/pool"]
-    assert [one["volumes"] for one in services.values()] == [
-        shared,
-        shared,
-        ["php8.2-fpm-var-lib-x:/var/lib/x", *shared],
-    ]
-    assert "ports" not in nginx and "hostname" not in nginx
-    assert (php["cap_add"], php["stop_grace_period"]) == (["IPC_LOCK"], "18s")
-    assert php["environment"] == {"A": "$$B"}
+    database = document["services"]["mariadb-main"]
+    assert (database["cap_drop"], database["cap_add"]) == (["ALL"], ["NET_ADMIN", "SETUID"])
+    assert database["devices"] == ["/dev/net/tun:/dev/net/tun"]
+    assert database["security_opt"] == ["no-new-privileges:true"]
+    machine = document["services"]["web-01"]
+    assert machine["sysctls"] == {"net.ipv4.ip_unprivileged_port_start": "0"}
+    host = replace(DATABASE, privilege=replace(PRIVILEGE, host_network=True))
+    document = yaml.safe_load(compose(replace(PLAN, services=(PLAN.services[0], host)), REFERENCE, IMAGES))
+    jsonschema.validate(document, compose_schema())
+    machine = document["services"]["web-01"]
+    assert machine["network_mode"] == "host" and not machine.keys() & {"ports", "sysctls"}
 
 
 def test_a_stop_without_a_limit_gets_one() -> None:
-    told = replace(SEVERAL.services[1], specification=Specification("x", stop_seconds=0))
-    plan = replace(SEVERAL, services=(told,), service="php8.2-fpm")
-    assert _service(plan)["stop_grace_period"] == "3605s"
+    told = replace(DATABASE, specification=Specification("x"), stop_seconds=0)
+    assert _service(replace(ALONE, services=(told,)))["stop_grace_period"] == "3605s"

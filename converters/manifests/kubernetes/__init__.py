@@ -1,0 +1,1 @@
+"""Kubernetes manifests for one machine: a folder for ``kubectl apply -k``."""

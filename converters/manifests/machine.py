@@ -1,0 +1,278 @@
+"""What runs a machine's images as the machine ran: the containers, volumes and jobs that every writer writes.
+
+All services of a machine share one network, so that they find each other at localhost as they did there: what
+a program in one of them connects to is not always in a file that can be read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from converters.entrypoint import INIT
+from converters.guest.privilege.values import Privilege
+from converters.guest.secrets.values import SecretMount
+from converters.image.config import RunConfig
+from converters.manifests.names import label, labels
+from converters.manifests.volumes import Volume, left_in_image, machine_volumes, service_volumes
+from converters.plan import MIB, ImagePlan, Resources, ServicePlan
+from converters.request import ServiceImage
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
+"""What fits into a container's host name (hostname(7), 64 bytes)."""
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62})){0,10}")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
+_LOCAL_ZONES = frozenset(("Local", "localtime", "posixrules", "Factory"))
+"""Files of the time zone database that name no zone."""
+
+_LONGEST_MACHINE = 48
+"""Kubernetes adds digests to a StatefulSet's name, and may need a letter in front: all are a label."""
+_LONGEST_STOP = 3600.0
+"""Seconds that stopping may take where the guest sets no limit; an engine wants one."""
+IDLE_STOP_SECONDS = 1
+"""A shell does not end when it is told to, and has nothing to finish."""
+_KILL_SECONDS = 5
+"""For the init to end what did not end in time."""
+_MOST_HOSTS = 256
+_GIVEN = frozenset(
+    (
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+        *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+    )
+)
+"""Capabilities that Docker gives every container (moby, oci/caps/defaults.go)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One service in its container, or the machine's own image with a shell."""
+
+    key: str
+    """A label, unique among the machine's containers, and not the machine's own."""
+    service: str
+    """As the guest calls it; empty for the shell."""
+    image: str
+    """By digest."""
+    run: RunConfig
+    stop_seconds: int
+    start_seconds: int
+    capabilities: tuple[str, ...]
+    """Those it needs, without ``CAP_``."""
+    privilege: Privilege | None
+    """What it is given beside them; None: nothing, and all that the engine gives every container."""
+    secrets: tuple[SecretMount, ...]
+    volumes: tuple[Volume, ...]
+    check: tuple[str, ...]
+    """A command in the container that succeeds once its first port is open; empty: there is none."""
+    probe_port: int
+    """The first TCP port that others reach; 0 where there is none."""
+
+    @property
+    def environment(self) -> tuple[tuple[str, str], ...]:
+        """Its variables in order, without those that no engine takes by their names."""
+        found = sorted(dict(self.run.env).items())
+        return tuple((name, value) for name, value in found if name and "=" not in name)
+
+    @property
+    def added_capabilities(self) -> tuple[str, ...]:
+        """Those that are to be asked for: where all are dropped first, every one."""
+        if self.privilege is not None:
+            return self.capabilities
+        return tuple(name for name in self.capabilities if name not in _GIVEN)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledJob:
+    """What the machine ran by the clock or at boot, and a container of its own image runs once."""
+
+    key: str
+    """A label, unique on the machine."""
+    name: str
+    schedule: str
+    """Five fields of crontab(5); empty where those cannot say it."""
+    timezone: str
+    """By name; empty where it is not known."""
+    at_boot: bool
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine, as containers."""
+
+    title: str
+    """As vCenter calls it."""
+    name: str
+    """A label, no two machines of a registry's folder the same."""
+    image: str
+    """The machine's own image by digest."""
+    architecture: str
+    containers: tuple[Container, ...]
+    """Its services; the shell where it has none."""
+    jobs: tuple[ScheduledJob, ...]
+    volumes: tuple[Volume, ...]
+    ports: tuple[str, ...]
+    """``80/tcp``, of all containers."""
+    hostname: str
+    """Empty where no engine takes it."""
+    hosts: tuple[tuple[str, str], ...]
+    """Name and address of its /etc/hosts, those of itself left out."""
+    resources: Resources
+    labels: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one container only, so that nothing is shared."""
+        return len(self.containers) == 1
+
+    @property
+    def host_network(self) -> bool:
+        """Whether it is in the host's network: with one service there, all are, since they share it."""
+        return any(one.privilege is not None and one.privilege.host_network for one in self.containers)
+
+    @property
+    def sysctls(self) -> tuple[tuple[str, str], ...]:
+        """Settings of the network that the containers share; none where it is the host's."""
+        given = [one.privilege for one in self.containers if one.privilege is not None]
+        found = {} if self.host_network else {name: value for one in given for name, value in one.sysctls}
+        return tuple(sorted(found.items()))
+
+    @property
+    def summary(self) -> str:
+        """What it runs, in a few words."""
+        names = [one.service for one in self.containers if one.service]
+        if not names:
+            return "without a service to start"
+        return f"service{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def machine(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = ()) -> Machine:
+    """The containers of a machine.
+
+    Args:
+        reference: the machine's own image by digest, ``host/name@sha256:…``; its last part names the machine.
+        services: the images of its services, in the same repository, where it has several.
+    """
+    repository = reference.partition("@")[0]
+    name = label(repository.rpartition("/")[2].partition(":")[0], _LONGEST_MACHINE)
+    images = {service.name: f"{repository}@{service.digest}" for service in services}
+    planned = [service for service in plan.services if plan.service or service.name in images]
+    keys = labels([service.name for service in planned], taken=(name,))
+    volumes = machine_volumes(plan)
+    containers = tuple(
+        _container(plan, service, keys[service.name], images.get(service.name, reference), volumes)
+        for service in planned
+    )
+    return Machine(
+        title=plan.name,
+        name=name,
+        image=reference,
+        architecture=plan.architecture,
+        containers=containers or (_shell(plan, name, reference, volumes),),
+        jobs=_jobs(plan, (name, *keys.values())),
+        volumes=volumes,
+        ports=tuple(dict.fromkeys(port for one in containers for port in one.run.exposed_ports)),
+        hostname=plan.hostname if _HOSTNAME.fullmatch(plan.hostname) else "",
+        hosts=tuple(_hosts(plan))[:_MOST_HOSTS],
+        resources=_within_engines(plan.resources),
+        labels=plan.run.labels,
+        notes=(*plan.notes, *_told(plan)),
+    )
+
+
+def _container(
+    plan: ImagePlan, service: ServicePlan, key: str, image: str, volumes: Iterable[Volume]
+) -> Container:
+    told = service.specification
+    tcp = [port for port in service.ports if port.protocol == "tcp"]
+    reachable = [port for port in tcp if not port.loopback]
+    # The init is in an image only where something is told to it.
+    has_init = any(one.specification for one in plan.services) or bool(plan.jobs)
+    first = (reachable or tcp)[0] if tcp and has_init else None
+    return Container(
+        key=key,
+        service=service.name,
+        image=image,
+        run=service.run,
+        stop_seconds=math.ceil(service.stop_seconds or _LONGEST_STOP) + (_KILL_SECONDS if told else 0),
+        start_seconds=math.ceil((told.start_seconds if told else 0) or 90),
+        capabilities=_capabilities(service),
+        privilege=service.privilege,
+        secrets=service.secrets,
+        volumes=service_volumes(plan, service, volumes),
+        check=(INIT, "--listens", f"{first.number}/tcp") if first else (),
+        probe_port=reachable[0].number if reachable else 0,
+    )
+
+
+def _within_engines(found: Resources) -> Resources:
+    """As much as an engine can say: no fewer than 0.01 processors and 6 MiB, no reservation above a limit."""
+    cpus = None if found.cpus is None else max(found.cpus, 0.01)
+    memory = None if found.memory_bytes is None else max(found.memory_bytes, 6 * MIB)
+    return replace(
+        found,
+        cpus=cpus,
+        memory_bytes=memory,
+        cpus_reserved=found.cpus_reserved if cpus is None else min(found.cpus_reserved, cpus),
+    )
+
+
+def _shell(plan: ImagePlan, name: str, reference: str, volumes: tuple[Volume, ...]) -> Container:
+    return Container(name, "", reference, plan.run, IDLE_STOP_SECONDS, 0, (), None, (), volumes, (), 0)
+
+
+def _capabilities(service: ServicePlan) -> tuple[str, ...]:
+    told = service.specification
+    names = () if told is None else told.execution.ambient_capabilities
+    if service.privilege is not None:
+        names = service.privilege.capabilities
+    return tuple(dict.fromkeys(name.removeprefix("CAP_") for name in names))
+
+
+def _jobs(plan: ImagePlan, taken: Iterable[str]) -> tuple[ScheduledJob, ...]:
+    keys = labels([f"job-{job.name}" for job in plan.jobs], taken=taken)
+    return tuple(
+        ScheduledJob(
+            key=keys[f"job-{job.name}"],
+            name=job.name,
+            schedule=job.schedule,
+            timezone=_zone(job.timezone),
+            at_boot=job.at_boot,
+            command=(INIT, job.path),
+        )
+        for job in plan.jobs
+    )
+
+
+def _zone(name: str) -> str:
+    return name if _ZONE.fullmatch(name) and name not in _LOCAL_ZONES else ""
+
+
+def _hosts(plan: ImagePlan) -> Iterable[tuple[str, str]]:
+    """Entries of the guest's /etc/hosts that still tell something: not of localhost, nor of the machine."""
+    own = {plan.hostname.lower(), plan.hostname.partition(".")[0].lower()}
+    for address, names in plan.hosts:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            continue
+        if parsed.is_loopback or parsed.is_multicast or parsed.is_unspecified or parsed.is_link_local:
+            continue
+        for name in names:
+            if _DOMAIN.fullmatch(name.lower()) and name.lower() not in own:
+                yield name.lower(), str(parsed)
+
+
+def _told(plan: ImagePlan) -> Iterable[str]:
+    domains = [name for name in plan.search_domains if _DOMAIN.fullmatch(name)]
+    if domains:
+        yield (
+            f"The machine looked names up in {', '.join(domains)}: where it used short names, tell the engine"
+            " (dns_search, --dns-search, dnsConfig)."
+        )
+    for path in left_in_image(plan):
+        yield f"Data below {path} stays in the container: such a name cannot be a volume's place."

@@ -1,0 +1,167 @@
+"""Each kind of file, read by the tool it is for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from converters import process
+from converters.guest.services.unit_file import Settings, parse_unit
+from converters.manifests.fig import fig
+from converters.manifests.fleet import fleet
+from converters.manifests.kubernetes.folder import kubernetes
+from converters.manifests.machine import machine
+from converters.manifests.quadlet import quadlet
+from converters.manifests.run_script import run_script
+from converters.plan import Resources
+from tests.converters.manifests.machines import (
+    DATABASE,
+    IMAGES,
+    PLAN,
+    PRIVILEGE,
+    REFERENCE,
+    REPOSITORY,
+    several,
+)
+from tests.converters.manifests.readers import command_line, options, started, words
+from tests.quadlet_generator import generated
+
+PRIVILEGED = replace(PLAN, services=(PLAN.services[0], replace(DATABASE, privilege=PRIVILEGE)))
+SHELL = replace(PLAN, services=(), jobs=(), resources=Resources(None, None), data_volumes=())
+
+
+def test_fleet_units_are_right_for_systemd(tmp_path: Path) -> None:
+    """What systemd-analyze(1) objects to is not the programs and the unit of Docker that a host may lack."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze(1) is not there")
+    units = fleet(several())
+    (tmp_path / "docker.service").write_text("[Service]\nExecStart=/bin/true\n")
+    for name, text in units.items():
+        (tmp_path / name).write_text(text.replace("/usr/bin/docker", "/bin/true"))
+    paths = [str(tmp_path / name) for name in units]
+    environment = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:/usr/lib/systemd/system", "PATH": "/usr/bin:/bin"}
+    command = ["systemd-analyze", "verify", "--man=no", "--generators=no", *paths]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_fleet_keeps_a_machine_on_one_host() -> None:
+    units = fleet(several())
+    assert {*units} == {
+        *("web-01.service", "web-01.nginx.service", "web-01.mariadb-main.service"),
+        *("web-01.job-app-1.service", "web-01.job-app-1.timer", "web-01.job-app-2.service"),
+    }
+    for name, text in units.items():
+        beside = Settings(parse_unit(text)).all("X-Fleet", "MachineOf")
+        assert beside == ([] if name == "web-01.service" else ["web-01.service"])
+    database = units["web-01.mariadb-main.service"]
+    assert Settings(parse_unit(database)).last("Service", "TimeoutStopSec") == "935"
+    started_with = command_line(database)
+    assert started_with[:2] == ["/usr/bin/docker", "run"]
+    assert options(started_with, "--network") == ["container:web-01"]
+    assert options(started_with, "--volume") == [
+        *("web-01.srv:/srv", "web-01.var-lib-mysql:/var/lib/mysql", "web-01.run-mysqld:/run/mysqld")
+    ]
+    assert options(started_with, "--cap-add") == ["IPC_LOCK"]
+    assert started_with[-1] == f"{REPOSITORY}@{IMAGES[1].digest}"
+    timer = Settings(parse_unit(units["web-01.job-app-1.timer"]))
+    assert timer.all("Timer", "OnCalendar") == ["Sun *-*-* 03:00:00 Europe/Paris"]
+
+
+def test_quadlet_files_are_right_for_podman(tmp_path: Path) -> None:
+    files = quadlet(several())
+    services = generated(files, tmp_path)
+    assert len(services) == len([name for name in files if not name.endswith(".timer")])
+    created = command_line(services["web-01-pod.service"], "ExecStartPre")
+    assert options(created, "--publish") == ["80:80", "443:443/udp", "3306:3306"]
+    assert "--hostname=web01.example.org" in created
+    assert "--add-host=db01:2001:db8::7" in created
+    assert created.index("--exit-policy=continue") > created.index("--exit-policy")
+    database = services["web-01.mariadb-main.service"]
+    run = command_line(database)
+    assert options(run, "--pod") == ["web-01"] and options(run, "--stop-timeout") == ["905"]
+    assert "web-01.var-lib-mysql:/var/lib/mysql" in options(run, "-v")
+    assert "Requires=web-01.var-lib-mysql-volume.service" in database
+    assert run[-1] == f"{REPOSITORY}@{IMAGES[1].digest}"
+    job = command_line(services["web-01.job-app-1.service"])
+    assert job[-2:] == [REFERENCE, "/.orchestrate/jobs/app-1.json"]
+
+
+def test_the_generator_refuses_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(process.ProcessError, match="Nonsense"):
+        generated({"x.container": f"[Container]\nImage={REFERENCE}\nNonsense=1\n"}, tmp_path)
+
+
+def test_a_privilege_is_all_that_a_container_gets(tmp_path: Path) -> None:
+    described = machine(PRIVILEGED, REFERENCE, IMAGES)
+    commands = [*started(run_script(described), tmp_path)]
+    owner, _, database = commands
+    assert options(database, "--cap-drop") == ["ALL"]
+    assert options(database, "--cap-add") == ["NET_ADMIN", "SETUID"]
+    assert options(database, "--device") == ["/dev/net/tun"]
+    assert options(database, "--security-opt") == ["no-new-privileges"]
+    assert options(owner, "--sysctl") == ["net.ipv4.ip_unprivileged_port_start=0"]
+    services = generated(quadlet(described), tmp_path)
+    run = command_line(services["web-01.mariadb-main.service"])
+    assert options(run, "--cap-drop") == ["all"]
+    assert options(run, "--cap-add") == ["cap_net_admin", "cap_setuid"]
+    pod = yaml.safe_load(kubernetes(described)["workload.yaml"])["spec"]["template"]["spec"]
+    assert pod["containers"][1]["securityContext"] == {
+        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "SETUID"]},
+        "allowPrivilegeEscalation": False,
+    }
+
+
+def test_the_script_is_a_shells(tmp_path: Path) -> None:
+    text = run_script(several())
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+    owner, nginx, database = started(text, tmp_path)
+    assert owner[-1] == REFERENCE and options(owner, "--publish") == ["80:80", "443:443/udp", "3306:3306"]
+    assert options(nginx, "--network") == ["container:web-01"]
+    assert options(database, "--stop-timeout") == ["905"]
+    (alone,) = started(run_script(machine(SHELL, REFERENCE)), tmp_path)
+    assert alone == [
+        *("run", "--detach", "--restart", "unless-stopped", "--name", "web-01"),
+        *("--hostname", "web01.example.org", "--add-host", "db01.example.org:192.0.2.7"),
+        *("--add-host", "db01:192.0.2.7", "--add-host", "db01:2001:db8::7", "--tty", "--stop-timeout", "1"),
+        *("--platform", "linux/amd64", REFERENCE),
+    ]
+
+
+def test_the_script_has_no_fault_that_shellcheck_knows() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck(1) is not there")
+    # That dollar signs in single quotes stand for themselves (SC2016) is what is wanted.
+    command = ["shellcheck", "--exclude=SC2016", "-"]
+    subprocess.run(command, input=run_script(several()), text=True, check=True)
+
+
+def test_fig_has_names_and_keys_that_it_knows() -> None:
+    document = yaml.safe_load(fig(several()))
+    assert all(name.isalnum() for name in document)
+    known = {"image", "mem_limit", "hostname", "ports", "volumes", "volumes_from", "net", "environment"}
+    for service in document.values():
+        assert set(service) <= known | {"stdin_open", "tty"}
+    owner, nginx, _ = document.values()
+    assert owner["volumes"] == ["/srv", "/var/lib/mysql", "/run/mysqld"]
+    assert nginx["volumes_from"] == ["machine"]
+
+
+def test_kubectl_puts_the_folder_together(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there")
+    for name, text in kubernetes(several()).items():
+        (tmp_path / name).write_text(text)
+    answer = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True)
+    objects = {one["kind"]: one for one in yaml.safe_load_all(answer.stdout)}
+    assert {*objects} == {"ConfigMap", "Service", "StatefulSet", "CronJob", "PriorityClass"}
+    assert objects["ConfigMap"]["data"] == dict(DATABASE.run.env)
+
+
+def test_words_are_read_as_systemd_does() -> None:
+    assert words('a "b $$c %% \\n" --d=e') == ["a", "b $c % \n", "--d=e"]
