@@ -17,8 +17,8 @@ from tests.waiting import until
 _CONTAINER = """
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
-mkdir /tmp/dev.$$ && mount -t tmpfs tmpfs /tmp/dev.$$ && cp -a /dev/null /dev/zero /dev/urandom /tmp/dev.$$/
-ln -s /proc/self/fd /tmp/dev.$$/fd && mount --move /tmp/dev.$$ /dev && rmdir /tmp/dev.$$
+dev=$(mktemp -d) && mount -t tmpfs tmpfs $dev && cp -a /dev/null /dev/zero /dev/urandom $dev/
+ln -s /proc/self/fd $dev/fd && mount --move $dev /dev && rmdir $dev
 exec "$@"
 """
 """Gives the name space a /run and a /dev of its own, as a container has."""
