@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from converters.manifests.machine import IDLE_STOP_SECONDS, Container, Machine, ScheduledJob, machine
 from converters.manifests.volumes import Volume
 from converters.manifests.yaml_text import comment, mebibytes, quoted
-from converters.plan import ImagePlan
+from converters.plan import ImagePlan, Resources
 from converters.request import ServiceImage
 
 JOBS = "jobs"
@@ -69,7 +69,7 @@ def _alone(described: Machine, container: Container) -> Iterator[Line]:
     yield from _restart(described)
     if not container.service:
         yield from _terminal()
-    yield from _resources(described)
+    yield from _resources(container.resources or described.resources)
     yield from _running(container)
     yield from _mounts(described.volumes)
     yield from _mapping("environment", container.environment)
@@ -81,9 +81,10 @@ def _owner(described: Machine) -> Iterator[Line]:
     yield from _image(described, described.image, described.name)
     yield from _network(described)
     yield from _restart(described)
+    yield from _list("entrypoint", described.idle)
     yield from _terminal()
     yield 0, f"stop_grace_period: {_value(f'{IDLE_STOP_SECONDS}s')}"
-    yield from _resources(described)
+    yield from _resources(described.resources)
     yield from _mounts(described.volumes)
     yield from _mapping("labels", described.labels)
 
@@ -92,7 +93,7 @@ def _joined(described: Machine, container: Container) -> Iterator[Line]:
     yield from _image(described, container.image, f"{described.name}.{container.key}")
     yield 0, f"network_mode: {_value(f'service:{described.name}')}"
     yield from _restart(described)
-    yield from _resources(described)
+    yield from _resources(container.resources or described.resources)
     yield from _running(container)
     yield from _mounts(container.volumes)
     yield from _mapping("environment", container.environment)
@@ -143,10 +144,9 @@ def _running(container: Container) -> Iterator[Line]:
     yield 0, f"stop_grace_period: {_value(f'{container.stop_seconds}s')}"
     yield from _privilege(container)
     if container.check:
-        yield 0, "# It looks whether the port is open; it does not connect, and nothing is restarted by it."
         yield 0, "healthcheck:"
         yield 1, f"test: [{', '.join(map(_value, ('CMD', *container.check)))}]"
-        yield 1, f"interval: {quoted('30s')}"
+        yield 1, f"interval: {quoted(f'{container.check_seconds}s')}"
         yield 1, f"timeout: {quoted('10s')}"
         yield 1, f"start_period: {quoted(f'{container.start_seconds}s')}"
 
@@ -171,8 +171,7 @@ def _restart(described: Machine) -> Iterator[Line]:
     yield 0, f"restart: {_value(_RESTART.get(priority, 'unless-stopped'))}"
 
 
-def _resources(described: Machine) -> Iterator[Line]:
-    resources = described.resources
+def _resources(resources: Resources) -> Iterator[Line]:
     if resources.cpus is not None:
         yield 0, "# The machine's processors, or its limit if lower; an engine refuses more than it has."
         yield 0, f"cpus: {resources.cpus:.3f}"

@@ -8,6 +8,7 @@ from converters.manifests.compose import published
 from converters.manifests.machine import IDLE_STOP_SECONDS, Container, Machine
 from converters.manifests.volumes import Volume
 from converters.manifests.yaml_text import mebibytes
+from converters.plan import Resources
 
 
 def volume_name(machine: Machine, volume: Volume) -> str:
@@ -25,9 +26,10 @@ def owner_options(machine: Machine) -> tuple[str, ...]:
     return (
         *("--name", machine.name, "--tty", "--stop-timeout", str(IDLE_STOP_SECONDS)),
         *_network(machine),
-        *_resources(machine),
+        *_resources(machine.resources),
         *_volumes(machine, machine.volumes),
         *_platform(machine),
+        *(word for program in machine.idle for word in ("--entrypoint", program)),
     )
 
 
@@ -37,7 +39,7 @@ def service_options(machine: Machine, container: Container) -> tuple[str, ...]:
         *("--name", container_name(machine, container)),
         *(_network(machine) if machine.alone else ("--network", f"container:{machine.name}")),
         *(() if container.service else ("--tty",)),
-        *_resources(machine),
+        *_resources(container.resources or machine.resources),
         *_running(container),
         *_volumes(machine, machine.volumes if machine.alone else container.volumes),
         *_platform(machine),
@@ -74,8 +76,7 @@ def _network(machine: Machine) -> Iterator[str]:
             yield from ("--publish", published(port))
 
 
-def _resources(machine: Machine) -> Iterator[str]:
-    resources = machine.resources
+def _resources(resources: Resources) -> Iterator[str]:
     if resources.cpus is not None:
         yield from ("--cpus", f"{resources.cpus:.3f}")
     if resources.cpu_weight:

@@ -37,6 +37,7 @@ def fig(machine: Machine) -> str:
         body += _list("volumes", (volume.path for volume in machine.volumes))
     else:
         body = [*_service(_OWNER, _network(machine)), *_image(machine, machine.image), *_terminal()]
+        body += [f"  entrypoint: {quoted(program)}" for program in machine.idle]
         body += _list("volumes", (volume.path for volume in machine.volumes))
         for container in machine.containers:
             joined = [

@@ -18,7 +18,7 @@ from converters.guest.secrets.values import SecretMount
 from converters.image.config import RunConfig
 from converters.manifests.names import label, labels
 from converters.manifests.volumes import Volume, left_in_image, machine_volumes, service_volumes
-from converters.plan import MIB, ImagePlan, Resources, ServicePlan
+from converters.plan import MIB, SHELL, HealthCheck, ImagePlan, Resources, ServicePlan
 from converters.request import ServiceImage
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
@@ -67,8 +67,14 @@ class Container:
     volumes: tuple[Volume, ...]
     check: tuple[str, ...]
     """A command in the container that succeeds once its first port is open; empty: there is none."""
+    check_seconds: int
+    """How often to look."""
     probe_port: int
     """The first TCP port that others reach; 0 where there is none."""
+    probe_path: str
+    """What to ask for at that port by HTTP; empty: a connection is enough."""
+    resources: Resources | None
+    """What a person gave it; None: what the machine had."""
 
     @property
     def environment(self) -> tuple[tuple[str, str], ...]:
@@ -123,6 +129,8 @@ class Machine:
     resources: Resources
     labels: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    idle: tuple[str, ...]
+    """What the machine's own image starts to do nothing; empty: what it starts anyhow."""
 
     @property
     def alone(self) -> bool:
@@ -181,6 +189,7 @@ def machine(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
         resources=_within_engines(plan.resources),
         labels=plan.run.labels,
         notes=(*plan.notes, *_told(plan)),
+        idle=SHELL if plan.starts else (),
     )
 
 
@@ -188,11 +197,10 @@ def _container(
     plan: ImagePlan, service: ServicePlan, key: str, image: str, volumes: Iterable[Volume]
 ) -> Container:
     told = service.specification
-    tcp = [port for port in service.ports if port.protocol == "tcp"]
-    reachable = [port for port in tcp if not port.loopback]
+    health = service.health or _found_health(service)
+    reachable = any(port.number == health.port and not port.loopback for port in service.ports)
     # The init is in an image only where something is told to it.
     has_init = any(one.specification for one in plan.services) or bool(plan.jobs)
-    first = (reachable or tcp)[0] if tcp and has_init else None
     return Container(
         key=key,
         service=service.name,
@@ -204,8 +212,11 @@ def _container(
         privilege=service.privilege,
         secrets=service.secrets,
         volumes=service_volumes(plan, service, volumes),
-        check=(INIT, "--listens", f"{first.number}/tcp") if first else (),
-        probe_port=reachable[0].number if reachable else 0,
+        check=_check(health, has_init),
+        check_seconds=math.ceil(health.interval_seconds),
+        probe_port=health.port if reachable or service.health else 0,
+        probe_path=health.path,
+        resources=_within_engines(service.resources) if service.resources else None,
     )
 
 
@@ -221,8 +232,25 @@ def _within_engines(found: Resources) -> Resources:
     )
 
 
+def _found_health(service: ServicePlan) -> HealthCheck:
+    """By its first TCP port, of those that others reach if there are such."""
+    tcp = [port for port in service.ports if port.protocol == "tcp"]
+    reachable = [port for port in tcp if not port.loopback]
+    return HealthCheck(port=(reachable or tcp)[0].number if tcp else 0)
+
+
+def _check(health: HealthCheck, has_init: bool) -> tuple[str, ...]:
+    if health.command or not health.port or not has_init:
+        return health.command
+    if health.path:
+        return (INIT, "--answers", str(health.port), health.path)
+    return (INIT, "--listens", f"{health.port}/tcp")
+
+
 def _shell(plan: ImagePlan, name: str, reference: str, volumes: tuple[Volume, ...]) -> Container:
-    return Container(name, "", reference, plan.run, IDLE_STOP_SECONDS, 0, (), None, (), volumes, (), 0)
+    return Container(
+        name, "", reference, plan.run, IDLE_STOP_SECONDS, 0, (), None, (), volumes, (), 30, 0, "", None
+    )
 
 
 def _capabilities(service: ServicePlan) -> tuple[str, ...]:

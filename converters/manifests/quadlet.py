@@ -5,6 +5,7 @@ podman-systemd.unit(5). The services share a pod, so that they find each other a
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 
 from converters.manifests import unit_text
@@ -15,6 +16,7 @@ from converters.manifests.machine import Container, Machine, ScheduledJob
 from converters.manifests.unit_text import argument, value
 from converters.manifests.volumes import Volume
 from converters.manifests.yaml_text import comment, mebibytes
+from converters.plan import Resources
 
 Settings = list[tuple[str, str]]
 
@@ -63,7 +65,7 @@ def _container(machine: Machine, container: Container) -> str:
         *_volumes(machine, container.volumes),
         *_privilege(container),
         *((("PodmanArgs", "--tty"),) if not container.service else ()),
-        *_resources(machine),
+        *_resources(container.resources or machine.resources),
         *_health(container),
     ]
     settings += [("Environment", argument(f"{name}={text}")) for name, text in container.environment]
@@ -120,8 +122,7 @@ def _privilege(container: Container) -> Iterator[tuple[str, str]]:
     yield from (("AddCapability", f"CAP_{name}") for name in container.added_capabilities)
 
 
-def _resources(machine: Machine) -> Iterator[tuple[str, str]]:
-    resources = machine.resources
+def _resources(resources: Resources) -> Iterator[tuple[str, str]]:
     if resources.cpus is not None:
         yield "PodmanArgs", f"--cpus={resources.cpus:.3f}"
     if resources.cpu_weight:
@@ -134,8 +135,8 @@ def _resources(machine: Machine) -> Iterator[tuple[str, str]]:
 
 def _health(container: Container) -> Iterator[tuple[str, str]]:
     if container.check:
-        yield "HealthCmd", value(" ".join(container.check))
-        yield "HealthInterval", "30s"
+        yield "HealthCmd", value(shlex.join(container.check).replace("$", "$$"))
+        yield "HealthInterval", f"{container.check_seconds}s"
         yield "HealthStartPeriod", f"{container.start_seconds}s"
 
 

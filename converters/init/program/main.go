@@ -2,6 +2,7 @@
 //
 //	init SPECIFICATION      run the service that the file describes (see spec.go)
 //	init --listens 80/tcp   succeed if something listens at that port of the container's network
+//	init --answers 80 /path succeed if an HTTP request to that port is answered by 2xx or 3xx
 //	init --version          print the version of the specification it understands
 //
 // It does what systemd did around the service and an OCI configuration cannot say: makes /run, opens sockets,
@@ -32,6 +33,10 @@ func main() {
 		become(os.Args[2])
 	case len(os.Args) == 3 && os.Args[1] == "--listens":
 		if !listens(os.Args[2]) {
+			os.Exit(1)
+		}
+	case len(os.Args) == 4 && os.Args[1] == "--answers":
+		if !answers(os.Args[2], os.Args[3]) {
 			os.Exit(1)
 		}
 	case len(os.Args) == 2:

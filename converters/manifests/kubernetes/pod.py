@@ -92,7 +92,7 @@ def _container(machine: Machine, container: Container) -> Object:
         **({} if container.service else {"stdin": True, "tty": True}),
         **({"envFrom": _environment(machine, container)} if variables(container) else {}),
         **({"ports": ports} if ports else {}),
-        **_resources(machine),
+        **_resources(machine, container),
         **_probes(container),
         **({"securityContext": security} if security else {}),
         **({"volumeMounts": mounts} if mounts else {}),
@@ -124,21 +124,26 @@ def _probes(container: Container) -> Object:
     recover is not to be killed for that. The look at the port makes no connection, which daemons count as
     failed log-ins.
     """
-    if container.check:
-        probe: Object = {"exec": {"command": literal(container.check)}}
+    if container.probe_path:
+        probe: Object = {"httpGet": {"path": container.probe_path, "port": container.probe_port}}
+    elif container.check:
+        probe = {"exec": {"command": literal(container.check)}}
     elif container.probe_port:
         probe = {"tcpSocket": {"port": container.probe_port}}
     else:
         return {}
-    return {"readinessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 5}}
+    return {
+        "readinessProbe": {**probe, "periodSeconds": min(container.check_seconds, 10), "timeoutSeconds": 5}
+    }
 
 
-def _resources(machine: Machine) -> Object:
+def _resources(machine: Machine, container: Container) -> Object:
     """The machine's limits for each container, its reservations in equal parts.
 
     Without a request Kubernetes takes the limit for one: a pod of nine services would ask for nine machines.
     """
-    found, count = machine.resources, len(machine.containers)
+    given = container.resources
+    found, count = (machine.resources, len(machine.containers)) if given is None else (given, 1)
     limits: Object = {}
     requests: Object = {}
     if found.cpus is not None:

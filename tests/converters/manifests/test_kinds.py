@@ -12,13 +12,14 @@ import yaml
 
 from converters import process
 from converters.guest.services.unit_file import Settings, parse_unit
+from converters.manifests.compose import compose_text
 from converters.manifests.fig import fig
 from converters.manifests.fleet import fleet
 from converters.manifests.kubernetes.folder import kubernetes
 from converters.manifests.machine import machine
 from converters.manifests.quadlet import quadlet
 from converters.manifests.run_script import run_script
-from converters.plan import Resources
+from converters.plan import HealthCheck, Resources
 from tests.converters.manifests.machines import (
     DATABASE,
     IMAGES,
@@ -165,3 +166,43 @@ def test_kubectl_puts_the_folder_together(tmp_path: Path) -> None:
 
 def test_words_are_read_as_systemd_does() -> None:
     assert words('a "b $$c %% \\n" --d=e') == ["a", "b $c % \n", "--d=e"]
+
+
+def test_what_a_person_decided(tmp_path: Path) -> None:
+    nginx, database = PLAN.services
+    plan = replace(
+        PLAN,
+        starts="nginx",
+        services=(
+            replace(nginx, health=HealthCheck(port=80, path="/health", interval_seconds=4)),
+            replace(
+                database,
+                resources=Resources(cpus=0.5, memory_bytes=64 << 20, cpus_reserved=0.25),
+                health=HealthCheck(command=("/bin/ask", "$me", "100%")),
+            ),
+        ),
+    )
+    described = machine(plan, REFERENCE, IMAGES)
+    owner, _, own = started(run_script(described), tmp_path)
+    assert options(owner, "--entrypoint") == ["/bin/sh"] and options(owner, "--cpus") == ["1.500"]
+    assert options(own, "--cpus") == ["0.500"] and options(own, "--memory") == ["64m"]
+    services = yaml.safe_load(compose_text(described))["services"]
+    assert services["web-01"]["entrypoint"] == ["/bin/sh"]
+    assert services["nginx"]["healthcheck"]["test"][1:] == [
+        "/.orchestrate/init",
+        "--answers",
+        "80",
+        "/health",
+    ]
+    assert services["nginx"]["healthcheck"]["interval"] == "4s"
+    assert services["mariadb-main"]["healthcheck"]["test"] == ["CMD", "/bin/ask", "$$me", "100%"]
+    assert (services["mariadb-main"]["cpus"], services["nginx"]["cpus"]) == (0.5, 1.5)
+    generated_units = generated(quadlet(described), tmp_path)
+    run = command_line(generated_units["web-01.mariadb-main.service"])
+    assert options(run, "--health-cmd") == ["/bin/ask '$me' 100%"] and "--cpus=0.500" in run
+    pod = yaml.safe_load(kubernetes(described)["workload.yaml"])["spec"]["template"]["spec"]
+    web, data = pod["containers"]
+    assert web["readinessProbe"]["httpGet"] == {"path": "/health", "port": 80}
+    assert data["readinessProbe"]["exec"]["command"] == ["/bin/ask", "$$me", "100%"]
+    assert data["resources"]["requests"] == {"cpu": "250m", "memory": "0Mi"}
+    assert yaml.safe_load(fig(described))["machine"]["entrypoint"] == "/bin/sh"
