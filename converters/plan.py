@@ -203,12 +203,14 @@ def _service_plans(
         if found is not None:
             named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
             run = replace(found.run, labels=named)
-            own = () if found.specification is None else init_needs(found.specification)
+            # An image has no number of the machine's own: it would have as many machines as containers.
+            told = found.specification and replace(found.specification, machine_id=True)
+            own = () if told is None else init_needs(told)
             privilege = verdict(service.name, service.needs, own, hardening.ceiling)
             yield ServicePlan(
                 service.name,
                 run,
-                found.specification,
+                told,
                 found.reasons,
                 service.ports,
                 service.data,

@@ -188,13 +188,18 @@ FILES = re.compile(
     rb"swapfile[^/]*|swap\.img|swap\.file|swap|var/swap|var/swapfile[^/]*|var/swap\.img|mnt/swapfile[^/]*"
     rb"|var/lib/dhcp/dhclient[^/]*\.lease[^/]*|var/lib/dhclient/[^/]*\.lease[^/]*"
     rb"|var/lib/NetworkManager/[^/]*\.lease|var/lib/dhcpcd[^/]*/[^/]*\.lease[^/]*"
-    rb"|var/lib/(systemd/|urandom/)?random-seed",
+    rb"|var/lib/(systemd/|urandom/)?random-seed"
+    rb"|etc/ssh/ssh_host_([^/]*_key(\.pub)?|key[^/]*)|etc/dropbear/dropbear_[^/]*_host_key"
+    rb"|(root|home/[^/]*)/\.((bash|zsh|ash|python|mysql|psql|rediscli)_history|history|lesshst|viminfo)",
     re.DOTALL,
 )
 SMALL_FILES = re.compile(
     rb"(var|opt|srv|usr/local)/(.+/)?[^/]*\.pid|var/lib/(.+/)?[^/]*\.sock\.lock", re.DOTALL
 )
-EMPTY_FILES = {b"var/log/lastlog", b"var/log/faillog", b"var/log/tallylog"}
+EMPTY_FILES = {
+    *(b"var/log/lastlog", b"var/log/faillog", b"var/log/tallylog"),
+    *(b"etc/machine-id", b"var/lib/dbus/machine-id"),
+}
 _EMPTY = hashlib.sha256().hexdigest()
 
 

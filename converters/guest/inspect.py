@@ -24,6 +24,7 @@ from converters.guest.kernel.facts import read_kernel_facts
 from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
 from converters.guest.resolution import read_hosts, read_search_domains
+from converters.guest.secrets.host_keys import with_host_keys
 from converters.guest.services import Started, find_services
 
 _UNKNOWN = Release(id="linux", version="", name="Linux", family="", source="")
@@ -75,7 +76,8 @@ def _with_needs(files: GuestFiles, accounts: Accounts, started: Started) -> tupl
     units = started.boot.units if started.boot is not None else {}
     return tuple(
         replace(service, needs=finder.needs(service, unit.settings if unit is not None else None))
-        for service in started.services
+        for found in started.services
+        for service in (with_host_keys(found, files),)
         for unit in (units.get(f"{service.name}.service"),)
     )
 

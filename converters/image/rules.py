@@ -150,13 +150,47 @@ RULES: tuple[Rule, ...] = (
         "entropy of one kernel, never to be used twice",
         _FILES,
     ),
-    # Off: programs know a machine by it, and D-Bus takes an empty one for a broken installation.
+    # Two machines with one key are one machine to those who know its key: an image is started many times.
+    Rule(
+        "ssh-host-keys",
+        Action.DROP,
+        (
+            "etc/ssh/ssh_host_*_key",
+            "etc/ssh/ssh_host_*_key.pub",
+            "etc/ssh/ssh_host_key*",
+            "etc/dropbear/dropbear_*_host_key",
+        ),
+        "identity of the machine; a container with an SSH daemon makes keys of its own when it starts",
+        _FILES,
+    ),
+    # Emptied, not dropped: systemd and the init of the images fill an empty one, and no other.
     Rule(
         "machine-id",
         Action.TRUNCATE,
         ("etc/machine-id", "var/lib/dbus/machine-id"),
-        "identity of the machine; on, when several containers are started from one image",
+        "identity of the machine; a container gets its own when it starts",
         _FILES,
+    ),
+    Rule(
+        "histories",
+        Action.DROP,
+        tuple(
+            f"{home}/{name}"
+            for home in ("root", "home/*")
+            for name in (
+                *(".bash_history", ".zsh_history", ".ash_history", ".history", ".python_history"),
+                *(".mysql_history", ".psql_history", ".rediscli_history", ".lesshst", ".viminfo"),
+            )
+        ),
+        "what people typed on the machine, passwords among it",
+        _FILES,
+    ),
+    # Off: programs of the machine may use them to reach others.
+    Rule(
+        "ssh-of-people",
+        Action.DROP_CONTENT,
+        ("root/.ssh", "home/*/.ssh"),
+        "keys and known hosts of people's log-ins; on, when no service of the machine uses them",
         default=False,
     ),
 )

@@ -189,6 +189,10 @@ class Specification:
     remove: tuple[str, ...] = ()
     sockets: tuple[Socket, ...] = ()
     dev_log: bool = True
+    machine_id: bool = False
+    """Whether an empty /etc/machine-id gets a number of the container's own."""
+    secret_environment: str = ""
+    """A file with variables that the image must not hold: an object of JSON."""
     execution: Execution = Execution()
     start_seconds: float = 90
     stop_seconds: float = 90

@@ -17,6 +17,11 @@ func prepare(spec *Spec) {
 			say("cannot remove %s of an earlier run: %v", path, err)
 		}
 	}
+	if spec.MachineID {
+		if err := fillMachineIDs("/"); err != nil {
+			say("cannot give the container a machine ID: %v", err)
+		}
+	}
 	for _, path := range spec.Paths {
 		if err := path.make(); err != nil {
 			say("cannot make %s: %v", path.Path, err)
@@ -32,6 +37,9 @@ func (path Path) make() error {
 	}
 	if err := os.MkdirAll(filepath.Dir(path.Path), 0o755); err != nil {
 		return err
+	}
+	if path.Source != "" {
+		return path.putSecret(mode)
 	}
 	if err := path.create(mode); err != nil && !errors.Is(err, os.ErrExist) {
 		return err

@@ -38,6 +38,10 @@ type Spec struct {
 	Sockets []Socket `json:"sockets"`
 	// DevLog is whether /dev/log is answered here, its messages going to standard error.
 	DevLog bool `json:"dev_log"`
+	// MachineID is whether an empty /etc/machine-id gets a number of the container's own.
+	MachineID bool `json:"machine_id"`
+	// SecretEnvironment names a file with variables that the image must not hold: an object of JSON.
+	SecretEnvironment string `json:"secret_environment"`
 
 	Execution Execution `json:"execution"`
 
@@ -105,6 +109,8 @@ type Path struct {
 	Group  string `json:"group"`
 	Text   string `json:"text"`
 	Target string `json:"target"`
+	// Source is a file whose content a file gets at every start, in place of Text.
+	Source string `json:"source"`
 }
 
 // Socket is one address of a socket unit.

@@ -20,6 +20,7 @@ type supervisor struct {
 	children *children
 	sockets  []opened
 	heard    *notifications
+	secrets  map[string]string
 	stop     chan struct{}
 
 	lock    sync.Mutex
@@ -38,10 +39,13 @@ func (s *supervisor) run() int {
 	s.children = newChildren()
 	s.listenForSignals()
 	prepare(s.spec)
+	var err error
+	if s.secrets, err = readSecretEnvironment(s.spec.SecretEnvironment); err != nil {
+		say("%v", err)
+	}
 	if s.spec.DevLog {
 		answerLog()
 	}
-	var err error
 	if s.sockets, err = openSockets(s.spec.Sockets); err != nil {
 		say("%v", err)
 		return exitCannotRun
@@ -163,7 +167,7 @@ func (s *supervisor) environment(
 		name, value, _ := strings.Cut(entry, "=")
 		container[name] = value
 	}
-	layers := []map[string]string{execution.Environment, container}
+	layers := []map[string]string{execution.Environment, s.secrets, container}
 	if foreign {
 		layers = []map[string]string{container, execution.Environment}
 	}

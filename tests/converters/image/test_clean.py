@@ -49,6 +49,10 @@ def rule_of(path: str, kind: Kind = FILE, size: int = 10) -> str | None:
         ("home/.snapshots/7", DIRECTORY, "snapshots"),
         ("var/log/journal/abc/system.journal", FILE, "journal"),
         ("var/log/lastlog", FILE, "login-records"),
+        ("etc/ssh/ssh_host_ed25519_key", FILE, "ssh-host-keys"),
+        ("etc/ssh/ssh_host_rsa_key.pub", FILE, "ssh-host-keys"),
+        ("etc/machine-id", FILE, "machine-id"),
+        ("home/ann/.bash_history", FILE, "histories"),
     ],
 )
 def test_left_out(path: str, kind: Kind, rule: str) -> None:
@@ -75,7 +79,10 @@ def test_left_out(path: str, kind: Kind, rule: str) -> None:
         ("usr/share/doc/example.pid", FILE),
         ("var/lib/app/pids.pid", DIRECTORY),
         ("var/cache/debconf/config.dat", FILE),
-        ("etc/machine-id", FILE),
+        ("etc/machine-id", SYMLINK),
+        ("etc/ssh/sshd_config", FILE),
+        ("root/.ssh/id_ed25519", FILE),
+        ("srv/.bash_history", FILE),
         ("usr/lib/modules-load.d/x.conf", FILE),
         ("var/log/syslog", FILE),
     ],
@@ -99,9 +106,9 @@ def test_truncated_file_stays_with_its_owner_and_mode() -> None:
 
 
 def test_rules_are_switched_by_name() -> None:
-    identity = entry(b"etc/machine-id", size=33)
-    assert clean([identity]) == [identity]
-    assert clean([identity], "machine-id") == [identity._replace(size=0)]
+    key = entry(b"root/.ssh/id_ed25519", size=400)
+    assert clean([key]) == [key]
+    assert clean([key], "ssh-of-people") == []
     kernel = entry(b"boot/vmlinuz")
     assert Cleaner(select(keep=["boot"])).decide(kernel) is None
     with pytest.raises(ValueError, match="no clean-up rule is called 'bot'; there are: apt-cache, boot"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -184,3 +185,64 @@ def test_it_runs_without_being_root(init: Path, tmp_path: Path) -> None:
 def _without(capability: str) -> tuple[str, ...]:
     name = capability.lower()
     return ("setpriv", f"--bounding-set=-{name}", f"--inh-caps=-{name}", "--")
+
+
+def test_secrets_come_back_with_owner_and_mode(init: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a key")
+    place = tmp_path / "private"
+    place.mkdir()
+    (place / "kept").write_text("as it was")
+    paths = [
+        {
+            "kind": "file",
+            "path": str(place / "app.key"),
+            "mode": "0440",
+            "user": "daemon",
+            "group": "adm",
+            "source": str(tmp_path / "key"),
+        },
+        {"kind": "file", "path": str(place / "kept"), "mode": "0400", "source": str(tmp_path / "not there")},
+    ]
+    look = f"cd {place}; stat -c '%n %a %U %G' *; cat app.key kept; ls -A | wc -l"
+    spec = specification(tmp_path, start=[shell(look)], paths=paths)
+    for _ in range(2):  # a container that is started again has the file already
+        code, output = finished(init, spec)
+        assert code == 0
+        assert output.splitlines() == [
+            f"init: cannot make {place}/kept: the image has it no more, and its secret is not mounted: open"
+            f" {tmp_path}/not there: no such file or directory",
+            "app.key 440 daemon adm",
+            "kept 644 root root",
+            "a keyas it was2",
+        ]
+
+
+def test_variables_that_an_image_must_not_hold(init: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "variables"
+    secret.write_text('{"PASSWORD": "one two", "CHANGED": "by the secret"}')
+    spec = specification(
+        tmp_path, start=[shell('echo "$PASSWORD, $CHANGED"')], secret_environment=str(secret)
+    )
+    assert finished(init, spec, {"CHANGED": "by a person"}) == (0, "one two, by a person\n")
+    secret.unlink()
+    code, output = finished(init, spec)
+    assert code == 0
+    assert f"is not mounted at {secret}" in output
+
+
+CHANGEABLE_ETC = """
+mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w
+mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc || exit 77
+printf "$MACHINE_ID" >/etc/machine-id; exec "$@"
+"""
+
+
+def test_an_empty_machine_id_is_filled(init: Path, tmp_path: Path) -> None:
+    spec = specification(tmp_path, start=[shell("cat /etc/machine-id")], machine_id=True)
+    before = ("sh", "-c", CHANGEABLE_ETC, "sh")
+    code, first = finished(init, spec, {"MACHINE_ID": ""}, before)
+    if code == 77:
+        pytest.skip("the kernel mounts no overlay here")
+    assert re.fullmatch(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}\n", first)
+    assert finished(init, spec, {"MACHINE_ID": ""}, before)[1] != first
+    assert finished(init, spec, {"MACHINE_ID": "0123\\n"}, before) == (0, "0123\n")

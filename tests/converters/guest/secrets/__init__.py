@@ -1,0 +1,1 @@
+"""Where a guest's secrets are, and what becomes of them."""
