@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from converters.guest.kernel.values import KernelFacts
+from converters.guest.packages.values import PackageFacts
 from converters.guest.privilege.values import Needs
 from converters.guest.secrets.values import Secret
 from converters.init.specification import Specification
@@ -153,6 +154,8 @@ class GuestFacts:
     """What could not be read or was passed over, each a sentence."""
     kernel: KernelFacts = field(default_factory=KernelFacts)
     """What it has of a kernel and asks of one."""
+    packages: PackageFacts | None = None
+    """What its package manager has installed; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from converters.guest.identity import (
 from converters.guest.jobs import scheduled_jobs
 from converters.guest.jobs.timers import timer_jobs
 from converters.guest.kernel.facts import read_kernel_facts
+from converters.guest.packages.find import read_packages
 from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
 from converters.guest.resolution import read_hosts, read_search_domains
@@ -63,6 +64,7 @@ def inspect(fs: Filesystem) -> GuestFacts:
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
         kernel=read_kernel_facts(files, architecture),
+        packages=read_packages(files, started.services),
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         hosts=read_hosts(files),
         search_domains=read_search_domains(files),
