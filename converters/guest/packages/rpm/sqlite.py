@@ -46,14 +46,17 @@ def sqlite_blobs(content: bytes, log: bytes = b"") -> Iterator[bytes]:
     try:
         with closing(sqlite3.connect(":memory:")) as database:
             database.deserialize(bytes(whole))
+            database.text_factory = bytes
             database.execute("PRAGMA trusted_schema = OFF")
             database.set_progress_handler(too_long, _STEPS)
             kinds = database.execute("SELECT type FROM sqlite_schema WHERE name = 'Packages'").fetchall()
-            if kinds != [("table",)]:  # rpm makes it with its first package
+            if kinds != [(b"table",)]:  # rpm makes it with its first package
                 return
             for (blob,) in database.execute("SELECT blob FROM Packages"):
                 if isinstance(blob, bytes):
                     yield blob
+    except UnicodeDecodeError as error:  # SQLite's own error quotes the damaged schema
+        raise DatabaseError("malformed database schema") from error
     except sqlite3.Error as error:
         raise DatabaseError(str(error)) from error
 
