@@ -6,7 +6,7 @@ import threading
 
 from converters.disks.base import Disk
 from converters.errors import DiskError, FilesystemError
-from converters.filesystems.uml import agent
+from converters.filesystems.uml import wire
 from converters.filesystems.uml.errors import RecoveryError
 from converters.filesystems.uml.recovery import OPTIONS
 from converters.filesystems.uml.session import Device, Session
@@ -35,7 +35,7 @@ class DeviceDisk(Disk):
         parts = []
         with self._lock:
             while offset < end:
-                wanted = min(end - offset, agent.LARGEST_READ)
+                wanted = min(end - offset, wire.LARGEST_READ)
                 try:
                     part = self.session.read(self.device.path.encode(), offset, wanted)
                 except FilesystemError as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from converters.errors import FilesystemError
 from converters.filesystems.base import KINDS, Entry, Kind
-from converters.filesystems.uml import agent
+from converters.filesystems.uml import wire
 from converters.filesystems.uml.session import Session
 
 OPTIONS = {
@@ -61,7 +61,7 @@ class UmlFilesystem:
                 continue
             yield entry
             if entry.kind is Kind.DIRECTORY:
-                waiting.append(iter(self._children(entry.path)))
+                waiting.append(self._children(entry.path))
 
     def lookup(self, path: bytes) -> Entry | None:
         """The entry at ``path`` without following symbolic links, or None where there is none."""
@@ -87,12 +87,16 @@ class UmlFilesystem:
     def close(self) -> None:
         """Nothing of its own is open: the machine is its owner's to end."""
 
-    def _children(self, folder: bytes) -> list[Entry]:
+    def _children(self, folder: bytes) -> Iterator[Entry]:
+        """What a directory holds, a page at a time: it may have a million names."""
         prefix = folder + b"/" if folder else b""
-        found: list[Entry] = []
-        for frame in self._session.children(self._root + b"/" + folder):
-            found += self._entries(frame, prefix)
-        return found
+        given, size = 0, wire.PAGE_BYTES
+        while size >= wire.PAGE_BYTES:
+            page = self._session.children(self._root + b"/" + folder, given)
+            size = len(page)
+            found = [*self._entries(page, prefix)]
+            yield from found
+            given += len(found)
 
     def _entries(self, data: bytes, prefix: bytes) -> Iterator[Entry]:
         """The entries of one answer, each checked: a hostile file system may have made it."""
@@ -106,16 +110,16 @@ class UmlFilesystem:
 
     def _entry(self, data: bytes, place: int, prefix: bytes) -> tuple[Entry, int]:
         (device, inode, mode, links, owner, group, seconds, nanoseconds, size, major, minor, *lengths) = (
-            agent.STATUS.unpack_from(data, place)
+            wire.STATUS.unpack_from(data, place)
         )
         count, name_length, target_length = lengths
-        place += agent.STATUS.size
+        place += wire.STATUS.size
         name, target = data[place : place + name_length], data[place + name_length :][:target_length]
         place += name_length + target_length
         attributes = []
         for _ in range(count):
-            key, value = agent.ATTRIBUTE.unpack_from(data, place)
-            place += agent.ATTRIBUTE.size
+            key, value = wire.ATTRIBUTE.unpack_from(data, place)
+            place += wire.ATTRIBUTE.size
             attributes.append((data[place : place + key], data[place + key : place + key + value]))
             place += key + value
         if place > len(data) or not name or b"/" in name or b"\0" in name or name == b"..":

@@ -15,7 +15,7 @@ import pytest
 
 from converters.errors import ConvertError, FilesystemError
 from converters.filesystems.base import Entry, Kind
-from converters.filesystems.uml import agent
+from converters.filesystems.uml import agent_files, wire
 from converters.filesystems.uml.ranges import Range
 from converters.filesystems.uml.reader import UmlFilesystem
 from converters.filesystems.uml.session import FILESYSTEM_MODULES, Session, SessionLimits
@@ -210,7 +210,7 @@ class Answers(Session):
 
 
 def _status(name: bytes, mode: int = stat.S_IFREG | 0o644, attributes: int = 0, target: int = 0) -> bytes:
-    head = agent.STATUS.pack(1, 2, mode, 1, 0, 0, 0, 0, 0, 0, 0, attributes, len(name), target)
+    head = wire.STATUS.pack(1, 2, mode, 1, 0, 0, 0, 0, 0, 0, 0, attributes, len(name), target)
     return head + name
 
 
@@ -232,6 +232,39 @@ def test_answers_that_make_no_sense_are_errors(answer: bytes) -> None:
     filesystem = UmlFilesystem(Answers(answer), "/dev/loop0", "ext4")
     with pytest.raises(FilesystemError, match="makes no sense"):
         filesystem.lookup(b"name")
+
+
+class Paging(Answers):
+    """A machine whose files are this one's."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(_status(b".", mode=stat.S_IFDIR | 0o755))
+        self._folders = agent_files.Folders()
+        self._top = os.fsencode(root)
+        self.pages = 0
+
+    def children(self, folder: bytes, start: int) -> bytes:
+        self.pages += 1
+        path = self._top + folder.removeprefix(b"/mnt")
+        return b"".join(data for _, data in self._folders.page(path, start))
+
+
+def test_a_large_directory_is_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where this process is again afterwards
+    for module in (agent_files, wire):
+        monkeypatch.setattr(module, "PAGE_BYTES", 5000)
+    monkeypatch.setattr(agent_files, "FRAME_BYTES", 1000)
+    root = tmp_path / "root"
+    for folder in ("", "a", "b"):
+        (root / folder).mkdir(parents=True)
+        for number in range(150):
+            (root / folder / f"file-{number:03d}").touch()
+    machine = Paging(root)
+    paths = [entry.path for entry in UmlFilesystem(machine, "/dev/loop0", "ext4").walk()]
+    inside = [f"file-{number:03d}".encode() for number in range(150)]
+    expected = [b"", b"a", *(b"a/" + name for name in inside), b"b", *(b"b/" + name for name in inside)]
+    assert paths == [*expected, *inside]
+    assert machine.pages >= 6
 
 
 def test_as_a_user_without_any_privilege(image: Path, tmp_path: Path) -> None:
