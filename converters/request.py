@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.disks.base import DiskSource
+from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.guest.facts import Inspection
 from converters.guest.kernel.values import TargetKernel
 from converters.hardening import STANDARD, Hardening
@@ -31,6 +32,8 @@ class Reading:
     """Most bytes of tar that it may give; None: what its disks can hold (``converters.reader.limits``)."""
     total_seconds: float | None = None
     """The reading process is ended once it was waited for this long in all; None: what its bytes take."""
+    limits: Limits = DEFAULT_LIMITS
+    """What opening the guest's volumes may take beside memory."""
     keep: tuple[str, ...] = ()
     """Names of clean-up rules that are switched off."""
     clean: tuple[str, ...] = ()

@@ -444,6 +444,31 @@ class Settings(BaseModel):
         "host's network, everything. What a service needs beyond is told, and not given.",
     )
 
+    reader_unpack: int = _setting(
+        4096,
+        Section.READING,
+        IMAGE_VERBS,
+        "GiB that a gzip'd disk image may unpack to where no envelope tells its size.",
+        gt=0,
+    )
+    uml_seconds: float = _setting(
+        300,
+        Section.READING,
+        IMAGE_VERBS,
+        "Seconds for a journal's replay by user-mode Linux, and for each of its answers where it reads.",
+        gt=0,
+    )
+    uml_memory: int = _setting(
+        1536,
+        Section.READING,
+        IMAGE_VERBS,
+        "MiB of memory of its kernel, which holds a bit for each sector of a disk: 256 MiB a TiB.",
+        ge=256,
+    )
+    uml_changes: int = _setting(
+        8, Section.READING, IMAGE_VERBS, "GiB of a guest's disks that it may change in its copy.", gt=0
+    )
+
     output: Path = _setting(
         Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and deployment files."
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from converters.filesystems.limits import Limits
 from converters.guest.kernel.target import parse_target
 from converters.guest.kernel.values import TargetKernel
 from converters.hardening import Hardening
@@ -106,6 +107,12 @@ def reading(settings: Settings) -> Reading:
         tree_bytes=settings.reader_tree << 30 if settings.reader_tree else None,
         stall_seconds=settings.reader_stall,
         total_seconds=settings.reader_hours * 3600 if settings.reader_hours else None,
+        limits=Limits(
+            unpacked_bytes=settings.reader_unpack << 30,
+            uml_seconds=settings.uml_seconds,
+            uml_memory_mib=settings.uml_memory,
+            uml_written_bytes=settings.uml_changes << 30,
+        ),
         keep=settings.keep,
         clean=settings.clean,
     )

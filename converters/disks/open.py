@@ -19,7 +19,7 @@ from converters.disks.chain import check_chain
 from converters.disks.detect import image_format, is_gzip
 from converters.disks.parts import numbered_files, open_parts
 from converters.disks.references import Image, OpenFiles, image_at
-from converters.disks.unpack import gunzip, image_limit
+from converters.disks.unpack import LARGEST_IMAGE, gunzip
 from converters.disks.vdi import open_vdi
 from converters.disks.vhd import open_vhd
 from converters.disks.vhdx import open_differencing
@@ -28,13 +28,16 @@ from converters.disks.vmdk_disk import open_vmdk
 from converters.errors import DiskError, UnsupportedError
 
 
-def open_disk(source: DiskSource) -> Disk:
+def open_disk(source: DiskSource, largest_unpacked: int = LARGEST_IMAGE) -> Disk:
     """The disk at ``source``, for the caller to close.
+
+    ``largest_unpacked`` bytes may come out of a gzip'd image whose size no envelope tells.
 
     The calling thread must live as long as the disk: a helper process that reads an image ends with it.
 
     Raises:
         DiskError: missing, empty, damaged, or not what its format says.
+        LimitError: it unpacks to more than it may.
         ScratchFullError: no space to unpack it.
         ProcessError: a program that reads the format is not installed.
         UnsupportedError: nor is the library that talks to it, or it is of a kind that nothing reads.
@@ -46,7 +49,7 @@ def open_disk(source: DiskSource) -> Disk:
             with OpenFiles() as files:
                 return _open_image(image_at(path, within, files), driver)
         case PackedDisk():
-            return _open_packed(source)
+            return _open_packed(source, largest_unpacked)
         case NbdSource(uri):
             return _open_nbd(uri)
 
@@ -64,14 +67,14 @@ def _open_raw(path: str) -> Disk:
     return disk
 
 
-def _open_packed(packed: PackedDisk) -> Disk:
+def _open_packed(packed: PackedDisk, largest_unpacked: int) -> Disk:
     """A disk in parts of other files, decompressed if need be."""
     with OpenFiles() as files:
         file = open_parts(packed.parts)
         files.keep_all(file)
         name = packed.parts[0].path
         if is_gzip(file):
-            file = gunzip(file, name, image_limit(packed.capacity))
+            file = gunzip(file, name, packed.capacity, largest_unpacked)
             files.keep(file)
         driver = image_format(file)
         if driver != "raw":

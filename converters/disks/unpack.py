@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from isal import isal_zlib
@@ -11,18 +12,13 @@ from isal import isal_zlib
 from converters import headway
 from converters.disks.raw import FileDisk, RawDisk
 from converters.disks.scratch import SparseFile
-from converters.errors import DiskError
+from converters.errors import DiskError, LimitError, ScratchFullError
 
 _PIECE = 1 << 20
 _GZIP_WINDOW = 16 + 15
 """Of zlib's ``wbits``: a gzip stream with the largest window."""
 LARGEST_IMAGE = 64 << 40
 """Bytes of an image whose disk's size nobody says; vSphere's largest disk has 62 TB."""
-
-
-def image_limit(capacity: int | None) -> int:
-    """The most bytes that an image of a disk of ``capacity`` bytes has: data, tables and headers."""
-    return LARGEST_IMAGE if capacity is None else capacity + capacity // 32 + (64 << 20)
 
 
 class UnpackedDisk(RawDisk):
@@ -34,18 +30,24 @@ class UnpackedDisk(RawDisk):
         Path(self.path).unlink(missing_ok=True)
 
 
-def gunzip(packed: FileDisk, name: str, limit: int) -> UnpackedDisk:
+def gunzip(packed: FileDisk, name: str, capacity: int | None, largest: int) -> UnpackedDisk:
     """What ``packed`` holds, in the folder for temporary files; zeros take no space.
 
+    Args:
+        capacity: bytes of the disk, where its envelope tells them.
+        largest: bytes that it may hold where none does.
+
     Raises:
-        DiskError: damaged, cut short, empty, or of more than ``limit`` bytes.
-        ScratchFullError: no space left.
+        DiskError: damaged, cut short, empty, or larger than an image of such a disk.
+        LimitError: larger than ``largest``.
+        ScratchFullError: no space left, or not even for as many bytes as are packed.
     """
+    _check_room(packed, name)
     descriptor, path = tempfile.mkstemp(prefix="unpacked-")
     try:
         try:
             scratch = SparseFile(descriptor)
-            scratch.finish(_decompress(packed, name, scratch, limit))
+            scratch.finish(_decompress(packed, name, scratch, _too_large(name, capacity, largest)))
         finally:
             os.close(descriptor)
         return UnpackedDisk(path)
@@ -54,7 +56,36 @@ def gunzip(packed: FileDisk, name: str, limit: int) -> UnpackedDisk:
         raise
 
 
-def _decompress(packed: FileDisk, name: str, scratch: SparseFile, limit: int) -> int:
+def _check_room(packed: FileDisk, name: str) -> None:
+    """Compressed bytes are hardly ever more than what they stand for, zeros left out."""
+    folder = tempfile.gettempdir()
+    space = os.statvfs(folder)
+    free = space.f_bavail * space.f_frsize
+    if packed.size > free:
+        raise ScratchFullError(
+            f"{name} is unpacked to {folder}, and takes there more than its {packed.size} bytes, where "
+            f"{free} are free"
+        )
+
+
+def _too_large(name: str, capacity: int | None, largest: int) -> Callable[[int], None]:
+    """What raises the error of an image of too many bytes: beside data it has tables and headers."""
+    limit = largest if capacity is None else capacity + capacity // 32 + (64 << 20)
+
+    def check(size: int) -> None:
+        if size <= limit:
+            return
+        if capacity is None:
+            raise LimitError(
+                f"{name} unpacks to more than {limit} bytes",
+                "if the disk is that large, unpack it yourself or raise --reader-unpack",
+            )
+        raise DiskError(f"{name} unpacks to more than the {limit} bytes that its disk can take")
+
+    return check
+
+
+def _decompress(packed: FileDisk, name: str, scratch: SparseFile, check: Callable[[int], None]) -> int:
     """The whole stream, which may have several members (RFC 1952, section 2.2); the bytes it holds."""
     engine = isal_zlib.decompressobj(_GZIP_WINDOW)
     place = size = 0
@@ -78,8 +109,7 @@ def _decompress(packed: FileDisk, name: str, scratch: SparseFile, limit: int) ->
         if not (data or plain or engine.eof):
             raise DiskError(f"the gzip stream {name} ends early", "copy or export it again")
         data = engine.unused_data if engine.eof else engine.unconsumed_tail
-        if size + len(plain) > limit:
-            raise DiskError(f"{name} unpacks to more than the {limit} bytes that its disk can take")
+        check(size + len(plain))
         scratch.write(plain, size)
         headway.advance()
         size += len(plain)

@@ -18,6 +18,7 @@ from converters.filesystems.engines import IN_PROCESS, Engine
 from converters.filesystems.evidence import FSTAB, FSTAB_LIMIT, root_line
 from converters.filesystems.fstab import Line, parse
 from converters.filesystems.gpt_auto import discovered
+from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.filesystems.locate import Locator
 from converters.filesystems.opener import Place, VolumeOpener, describe
 from converters.filesystems.places import find_volumes, is_device
@@ -46,13 +47,18 @@ class Settings(Protocol):
 
 
 def open_guest(
-    sources: Sequence[DiskSource], scratch: Path, settings: Settings, keys: KeyFolder = NO_KEYS
+    sources: Sequence[DiskSource],
+    scratch: Path,
+    settings: Settings,
+    keys: KeyFolder = NO_KEYS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> GuestTree:
     """The tree of the guest on these disks, in the guest's order; a context manager.
 
     Args:
         scratch: a folder for copy-on-write files; empty again only when its owner deletes it.
         keys: open encrypted volumes.
+        limits: what it may take.
 
     Raises:
         NoLinuxError: no volume holds a Linux root file system; the message says what was found.
@@ -60,7 +66,7 @@ def open_guest(
         FilesystemError: damaged beyond every engine.
         DiskError: a disk cannot be opened or read.
     """
-    opener = VolumeOpener(sources, scratch, [Engine(name) for name in settings.engines], keys)
+    opener = VolumeOpener(sources, scratch, [Engine(name) for name in settings.engines], keys, limits)
     try:
         tables = {
             index: read_volumes(disk, index)

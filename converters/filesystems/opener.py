@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from converters.disks import Disk, DiskSource, open_disk
-from converters.disks.overlay import CowDisk
-from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
+from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.base import Filesystem
 from converters.filesystems.btrfs import BtrfsFilesystem, Storage
 from converters.filesystems.btrfs.members import Members
+from converters.filesystems.by_uml import UserModeLinux
 from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, next_engine
 from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
+from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.filesystems.memory import Memory
-from converters.filesystems.uml import RecoveryError, recover
-from converters.filesystems.uml.assembly import KernelAssembly
-from converters.filesystems.uml.device import DeviceDisk
-from converters.filesystems.uml.ranges import Ranges, in_file
-from converters.filesystems.uml.reader import UmlFilesystem
-from converters.filesystems.uml.session import FILESYSTEM_MODULES, Session
+from converters.filesystems.uml import RecoveryError
 from converters.filesystems.walked import WalkedFilesystem
 from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
@@ -60,6 +55,7 @@ class VolumeOpener:
         scratch: Path,
         allowed: Collection[Engine],
         keys: KeyFolder = NO_KEYS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Open the disks; ``keys`` open encrypted volumes on them.
 
@@ -72,6 +68,7 @@ class VolumeOpener:
         self._scratch = scratch
         self._allowed = frozenset(allowed)
         self._keys = keys
+        self._limits = limits
         self._opened: dict[tuple[Place, str], Opened] = {}
         self.needs_appliance = False
         """Whether there are volumes that only libguestfs sees."""
@@ -86,7 +83,7 @@ class VolumeOpener:
             self.appliance = Appliance(tuple(zip(self._sources, self.disks, strict=True)), scratch)
             stack.callback(self.appliance.close)
             self._stack = stack.pop_all()
-        self._ranges = Ranges(scratch, self._stack)
+        self._uml = UserModeLinux(scratch, self._stack, limits)
 
     def assemble(self, volumes: Sequence[Volume]) -> tuple[Volume, ...]:
         """What ``volumes`` make up (``converters.volumes.assembly``)."""
@@ -105,7 +102,7 @@ class VolumeOpener:
         if Engine.UML not in self._allowed:
             return {}
         try:
-            return KernelAssembly(self._ranges, self._scratch, self._stack)(disks, members)
+            return self._uml.assemble(disks, members)
         except (FilesystemError, UnsupportedError, ProcessError) as error:
             log.warning("user-mode Linux assembles none of the volumes that are left: %s", error)
             self._notes.append(f"User-mode Linux assembles none of the volumes that are left: {error}.")
@@ -224,7 +221,9 @@ class VolumeOpener:
                 return Opened(self._read(*self._recover(place)), reader, recovered=True)
             case Engine.UML_READER, Volume():
                 recovered = need.dirty or place in self._journals
-                return Opened(self._by_kernel(place, options), str(engine), recovered=recovered)
+                inner = self._uml.read(self.disks, place, options, self._journals.get(place))
+                walked = WalkedFilesystem(inner, self._memory.kept)
+                return Opened(walked, str(engine), recovered=recovered)
             case _:
                 appliances = GuestfsFilesystem(self.appliance, self._device(place), options)
                 return Opened(appliances, "guestfs", recovered=need.dirty)
@@ -245,20 +244,6 @@ class VolumeOpener:
             raise RecoveryError("the journal still asks to be replayed")
         return WalkedFilesystem(filesystem, self._memory.kept)
 
-    def _by_kernel(self, volume: Volume, options: str) -> Filesystem:
-        """A file system that user-mode Linux reads, in the session that assembled it or in one of its own."""
-        type, disk = volume.content.type, self.disks[volume.disk]
-        if isinstance(disk, DeviceDisk) and not volume.start:
-            inner = UmlFilesystem(disk.session, disk.device.path, type, options)
-            return WalkedFilesystem(inner, self._memory.kept)
-        parts = [self._ranges.of(self.disks, volume)]
-        if (journal := self._journals.get(volume)) is not None:
-            parts.append(self._ranges.of(self.disks, journal))
-            options = "journal_path=/dev/loop1"
-        session = Session(parts, self._scratch, modules=FILESYSTEM_MODULES.get(type, ()))
-        self._stack.callback(session.close)
-        return WalkedFilesystem(UmlFilesystem(session, "/dev/loop0", type, options), self._memory.kept)
-
     def _storage(self, volume: Volume) -> Storage:
         """The btrfs whose subvolumes are mounted from here, opened once."""
         if volume not in self._storages:
@@ -270,26 +255,9 @@ class VolumeOpener:
 
     def _recover(self, volume: Volume) -> tuple[Disk, Volume]:
         """A disk on which the volume is after its journal's replay, and where it is there."""
-        assembled = self.disks[volume.disk]
-        if isinstance(assembled, DeviceDisk) and not volume.start:
-            assembled.replay(volume.content.type)
-            return assembled, volume
-        cow = self._scratch / f"volume-{volume.disk}-{volume.start}.cow"
-        try:
-            # A copy loses its name at the end and is read on, for while it is open it can be.
-            with in_file(assembled, volume.start, volume.size, cow.with_suffix(".raw")) as place:
-                recovered = recover(Path(place.file.path), place.start, volume.content.type, cow)
-                base = place.file.again()
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ScratchFullError(f"the scratch folder {self._scratch} is full: {error}") from error
-            raise RecoveryError(f"the scratch folder {self._scratch} does not do: {error}") from error
-        where = describe(volume)
-        log.info("%s: journal replayed in %.1f s, %d bytes", where, recovered.seconds, recovered.written)
-        self._notes += [f"{where}: {note}" for note in recovered.notes]
-        disk = CowDisk(base, str(cow))
-        self._stack.callback(disk.close)
-        return disk, replace(volume, start=place.start)
+        replayed = self._uml.replay(self.disks, volume)
+        self._notes += [f"{describe(volume)}: {note}" for note in replayed.notes]
+        return replayed.disk, replayed.volume
 
     def _tell(self, place: Place, decision: Decision) -> None:
         for engine, reason in decision.passed:
@@ -299,9 +267,8 @@ class VolumeOpener:
         log.warning("%s: %s instead of %s: %s", step.volume, step.instead, step.engine, step.reason)
         self.step_downs.append(step)
 
-    @staticmethod
-    def _open_disk(stack: ExitStack, source: DiskSource) -> Disk:
-        disk = open_disk(source)
+    def _open_disk(self, stack: ExitStack, source: DiskSource) -> Disk:
+        disk = open_disk(source, self._limits.unpacked_bytes)
         stack.callback(disk.close)
         return disk
 

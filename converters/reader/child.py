@@ -74,7 +74,7 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
     """
     reading = assignment.reading
     keys = KeyFolder(Path(reading.luks_keys) if reading.luks_keys else None)
-    with open_guest(assignment.disks, Path(assignment.scratch), reading, keys) as tree:
+    with open_guest(assignment.disks, Path(assignment.scratch), reading, keys, reading.limits) as tree:
         guest = inspect(tree)
         found = Inspection(
             guest, tree.mounts, tree.step_downs, tree.notes, tuple(tree.unread), tree.unmounted

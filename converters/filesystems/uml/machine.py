@@ -80,7 +80,8 @@ def memory_mib(base_mib: int, disks: Sequence[Path], most_mib: int) -> int:
             total += math.ceil(image.seek(0, os.SEEK_END) / _SECTOR / 8 / _MIB)
     if total > most_mib:
         raise FilesystemError(
-            f"user-mode Linux over disks this large takes {total} MiB of memory, more than {most_mib}"
+            f"user-mode Linux over disks this large takes {total} MiB of memory, more than {most_mib}",
+            "raise --uml-memory",
         )
     return total
 

@@ -41,10 +41,10 @@ _SIGNIFICANT = re.compile(r"EXT4-fs|JBD2|XFS|I/O error|Kernel panic|Out of memor
 class RecoveryLimits:
     """What one recovery may take."""
 
-    seconds: float = 120
-    memory_mib: int = 1024
-    """Of the kernel; it holds a bit for each sector of the disk: 1 GiB is enough for disks up to 3.3 TiB."""
-    written_bytes: int = 4 << 30
+    seconds: float = 300
+    memory_mib: int = 1536
+    """Of the kernel, which holds a bit for each sector of the disk: this is enough for 5 TiB."""
+    written_bytes: int = 8 << 30
     """Blocks of the copy-on-write file; a journal is at most 2 GiB on XFS, usually 1 GiB on ext4."""
     console_bytes: int = _MIB
 
@@ -83,7 +83,7 @@ def recover(base: Path, start: int, type: str, cow: Path, limits: RecoveryLimits
     try:
         memory = machine.memory_mib(_BASE_MEMORY_MIB, [base], limits.memory_mib)
     except FilesystemError as error:
-        raise RecoveryError(error.message) from None
+        raise RecoveryError(error.message, error.hint) from None
     with tempfile.TemporaryDirectory(prefix="recovery-", dir=cow.parent) as folder:
         workspace = Path(folder)
         try:
@@ -127,7 +127,9 @@ def _watch(child: Running, console: IO[bytes], workspace: Path, limits: Recovery
         time.sleep(_POLL)
         ended = child.ended() is not None  # asked first, so that what it did last is looked at too
         if not ended and time.monotonic() > deadline:
-            raise RecoveryError(f"user-mode Linux did not end within {limits.seconds:g} seconds")
+            raise RecoveryError(
+                f"user-mode Linux did not end within {limits.seconds:g} seconds", "raise --uml-seconds"
+            )
         said, changed = os.fstat(console.fileno()).st_size, machine.written(workspace)
         if said > limits.console_bytes:
             raise RecoveryError(
@@ -137,7 +139,10 @@ def _watch(child: Running, console: IO[bytes], workspace: Path, limits: Recovery
             done = said + changed
             headway.advance()
         if changed > limits.written_bytes:
-            raise RecoveryError(f"the recovery changed more than {limits.written_bytes} bytes of the disk")
+            raise RecoveryError(
+                f"the recovery changed more than {limits.written_bytes} bytes of the disk",
+                "raise --uml-changes",
+            )
 
 
 def _check(console: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from converters.disks import FilePart, ImageFile, PackedDisk, detect, open_disk
-from converters.errors import DiskError, UnsupportedError
+from converters.errors import DiskError, LimitError, ScratchFullError, UnsupportedError
 
 from .images import content, make
 
@@ -166,3 +166,22 @@ def test_a_numbered_file_of_a_format_of_its_own(images: dict[str, Path], tmp_pat
     path = tmp_path / "disk.001"
     path.write_bytes(images["qcow2"].read_bytes())
     assert detect(str(path)) == ImageFile(str(path), "qcow2")
+
+
+def test_without_an_envelope_a_setting_is_the_limit(tmp_path: Path, raw_image: Path) -> None:
+    path, size = tmp_path / "disk.gz", raw_image.stat().st_size
+    path.write_bytes(gzip.compress(raw_image.read_bytes(), 1))
+    source = PackedDisk((FilePart(str(path)),))
+    with closing(open_disk(source, size)) as disk:
+        assert disk.size == size
+    with pytest.raises(LimitError, match=rf"unpacks to more than {size - 1} bytes .*--reader-unpack"):
+        open_disk(source, size - 1)
+
+
+def test_what_does_not_fit_packed_is_not_unpacked(tmp_path: Path, temporary: Path) -> None:
+    path = tmp_path / "disk.gz"
+    with path.open("wb") as file:
+        file.write(b"\x1f\x8b\x08")
+        file.truncate(1 << 43)
+    with pytest.raises(ScratchFullError, match=rf"takes there more than its {1 << 43} bytes, where \d+ are"):
+        open_disk(PackedDisk((FilePart(str(path)),)))

@@ -193,8 +193,8 @@ def test_type_that_this_kernel_does_not_recover(tmp_path: Path) -> None:
 
 
 def test_disk_too_large_for_the_memory(tmp_path: Path) -> None:
-    with pytest.raises(RecoveryError, match="large takes 1184 MiB of memory, more than 1024"):
-        recover(_empty(tmp_path / "disk", 4 << 40), 0, "ext4", tmp_path / "cow")
+    with pytest.raises(RecoveryError, match="large takes 2208 MiB of memory, more than 1536"):
+        recover(_empty(tmp_path / "disk", 8 << 40), 0, "ext4", tmp_path / "cow")
 
 
 @pytest.mark.parametrize(
