@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import string
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,22 @@ def busy(type: str) -> Path:
         dirty.build(disk.parent, source, Built("/", type, 0, _SIZE))
 
     return _cached(type, "busy", make)
+
+
+def crowded(type: str, files: int) -> Path:
+    """``files`` small files and nothing else, copied while they were mounted and written to; needs root."""
+    return _cached(type, f"crowded-{files}", lambda disk: _fill_busy(disk, type, files))
+
+
+def mounting(disk: Path, type: str, count: int) -> Path:
+    """A root that mounts further disks of ``type``, made at ``disk``; needs root."""
+    _make(disk, "ext4", 64 << 20)
+    with mounted(disk, "ext4", "rw") as root:
+        lines = [f"/dev/sd{string.ascii_lowercase[1 + i]} /srv/{i} {type} defaults\n" for i in range(count)]
+        _write_root(root, "".join(lines))
+        for index in range(count):
+            (root / f"srv/{index}").mkdir(parents=True)
+    return disk
 
 
 def large(type: str) -> Path:
@@ -83,16 +100,39 @@ def _fill(disk: Path, type: str) -> None:
 def _fill_large(disk: Path, type: str) -> None:
     _make(disk, type, _LARGE_SIZE)
     with mounted(disk, type, "rw") as root:
-        for name, text in (("etc/os-release", "ID=large\n"), ("etc/fstab", "#\n"), ("usr/bin/true", "#!\n")):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        for folder in range(MILLION // _FOLDER_FILES):
-            path = root / f"srv/{folder:04d}"
-            path.mkdir(parents=True)
-            at = os.open(path, os.O_RDONLY)
-            for number in range(_FOLDER_FILES):
-                file = os.open(f"file-{number:04d}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=at)
-                if number % _FILLED_EVERY == 0:
-                    os.write(file, b"content\n")
-                os.close(file)
-            os.close(at)
+        _write_root(root, "#\n")
+        _write_files(root / "srv", MILLION)
+
+
+def _fill_busy(disk: Path, type: str, files: int) -> None:
+    busy = disk.with_name("busy")
+    _make(busy, type, _SIZE)
+    with mounted(busy, type, "rw") as root:
+        _write_files(root, files)
+        os.sync()
+        with (root / "last").open("w") as last:  # its fsync is what the journal holds
+            last.write("synchronised\n")
+            last.flush()
+            os.fsync(last.fileno())
+        subprocess.run(["cp", "--sparse=always", busy, disk], check=True)
+    busy.unlink()
+
+
+def _write_root(root: Path, fstab: str) -> None:
+    for name, text in (("etc/os-release", "ID=large\n"), ("etc/fstab", fstab), ("usr/bin/true", "#!\n")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def _write_files(top: Path, count: int) -> None:
+    """``count`` files in folders of a thousand."""
+    for folder in range(count // _FOLDER_FILES):
+        path = top / f"{folder:04d}"
+        path.mkdir(parents=True)
+        at = os.open(path, os.O_RDONLY)
+        for number in range(_FOLDER_FILES):
+            file = os.open(f"file-{number:04d}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=at)
+            if number % _FILLED_EVERY == 0:
+                os.write(file, b"content\n")
+            os.close(file)
+        os.close(at)
