@@ -22,6 +22,7 @@ MAKERS: Mapping[str, Callable[[], object]] = {
     "guest legacy": guests.legacy,
     "guest small": guests.small,
     "guest stack": guests.stack,
+    "guest office": guests.office,
     "guest windows": guests.windows,
     "guest garbage": guests.garbage,
 }

@@ -12,8 +12,11 @@ from pathlib import Path
 from converters import process
 from deploy.demo import cache
 from deploy.demo.guests import debian, dirty, junk, layout, tiny
+from deploy.demo.guests.backends import BACKEND
 from deploy.demo.guests.layout import Built
+from deploy.demo.guests.offices import OFFICE
 from deploy.demo.guests.recipes import BENCH, DB, LEGACY, WEB, Recipe
+from deploy.demo.guests.releases import ELEVEN, RUNLEVELS, THIRTEEN
 from deploy.demo.guests.stack import STACK
 
 _CONVERT_SECONDS = 600.0
@@ -52,6 +55,31 @@ def legacy() -> Guest:
 def stack() -> Guest:
     """Debian 12 with nine services that work together: web server, PHP, databases, apps; GPT, one ext4."""
     return _debian(STACK)
+
+
+def office() -> Path:
+    """The raw disk of a Debian 12 with web, mail, name, file and proxy servers, and programs of its own."""
+    return _disk(OFFICE)
+
+
+def backend() -> Path:
+    """The raw disk of a Debian 12 with Tomcat, RabbitMQ, Prometheus, Samba, Mosquitto and Unbound."""
+    return _disk(BACKEND)
+
+
+def eleven() -> Path:
+    """The raw disk of a Debian 11 with nginx, PHP, MariaDB and Redis."""
+    return _disk(ELEVEN)
+
+
+def thirteen() -> Path:
+    """The raw disk of a Debian 13 with Apache and PHP, PostgreSQL, Redis and a display manager."""
+    return _disk(THIRTEEN)
+
+
+def runlevels() -> Path:
+    """The raw disk of a Debian 12 with SysV init, nginx, PostgreSQL, Redis and a script of its own."""
+    return _disk(RUNLEVELS)
 
 
 def bench() -> Guest:
@@ -94,8 +122,21 @@ def _key(builder: str, *parts: str) -> str:
     return cache.digest(_SOURCE / builder, _SOURCE / "layout.py", *parts)
 
 
+def _disk(recipe: Recipe) -> Path:
+    """A guest of which nobody wants the form in which vCenter exports it."""
+
+    def build(into: Path) -> None:
+        debian.build(into, recipe)
+
+    return cache.cached(f"guest-{recipe.name}", _recipe_key(recipe), build) / "disk.raw"
+
+
+def _recipe_key(recipe: Recipe) -> str:
+    return _key("debian.py", repr(recipe))
+
+
 def _debian(recipe: Recipe) -> Guest:
-    key = _key("debian.py", repr(recipe))
+    key = _recipe_key(recipe)
     folder = cache.cached(f"guest-{recipe.name}", key, lambda into: _finish(debian.build(into, recipe)))
     places, _ = layout.place(recipe.layout)
     return _guest(recipe.name, folder, places, recipe.page)

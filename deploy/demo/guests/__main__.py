@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from deploy.demo import guests
 
-MAKERS = {
+MAKERS: Mapping[str, Callable[[], guests.Guest | Path]] = {
     "web": guests.web,
     "db": guests.db,
     "legacy": guests.legacy,
     "bench": guests.bench,
+    "stack": guests.stack,
+    "office": guests.office,
+    "backend": guests.backend,
+    "eleven": guests.eleven,
+    "thirteen": guests.thirteen,
+    "runlevels": guests.runlevels,
     "small": guests.small,
     "windows": guests.windows,
     "garbage": guests.garbage,
@@ -27,8 +35,9 @@ def main(names: list[str]) -> int:
         return 64
     for name in names or _TESTED:
         start = time.monotonic()
-        guest = MAKERS[name]()
-        print(f"{name:8} {time.monotonic() - start:6.1f} s  {guest.raw.parent}")
+        made = MAKERS[name]()
+        disk = made if isinstance(made, Path) else made.raw
+        print(f"{name:9} {time.monotonic() - start:6.1f} s  {disk.parent}")
     return 0
 
 

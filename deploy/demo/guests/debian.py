@@ -25,7 +25,7 @@ def build(into: Path, recipe: Recipe) -> Path:
         ProcessError: mmdebstrap or a file system tool is missing or failed.
     """
     archive = into / "system.tar"
-    _install(archive, recipe)
+    _install(into, archive, recipe)
     disk = into / "disk.raw"
     layout.write_table(disk, recipe.layout)
     with _unpacked(archive, into / "tree") as tree:
@@ -42,7 +42,7 @@ def build(into: Path, recipe: Recipe) -> Path:
     return disk
 
 
-def _install(archive: Path, recipe: Recipe) -> None:
+def _install(into: Path, archive: Path, recipe: Recipe) -> None:
     packages = cache.folder() / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     command = [
@@ -53,19 +53,29 @@ def _install(archive: Path, recipe: Recipe) -> None:
         f"--setup-hook=sync-in {packages} /var/cache/apt/archives/",
         f"--customize-hook=sync-out /var/cache/apt/archives {packages}",
         f"--customize-hook=set -eu\n{recipe.customize}",
-        *(SUITE, str(archive), *_apt_sources()),
+        *(recipe.suite, str(archive), *_apt_sources(into, recipe.suite)),
     ]
     process.run(command, env={**process.MINIMAL_ENVIRONMENT, **_proxies()}, timeout=_INSTALL_SECONDS)
 
 
-def _apt_sources() -> list[str]:
-    """The apt sources of this machine that have the guests' suite; none: mmdebstrap's own."""
+def _apt_sources(into: Path, suite: str) -> list[str]:
+    """The apt sources of this machine that have Debian, for ``suite``; none: mmdebstrap's own."""
     files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    return [
-        str(file)
+    found = [
+        file
         for file in files
         if file.suffix in (".list", ".sources") and file.is_file() and SUITE in file.read_text()
     ]
+    if suite == SUITE:
+        return list(map(str, found))
+    return [str(_for_suite(file, into, suite)) for file in found]
+
+
+def _for_suite(file: Path, into: Path, suite: str) -> Path:
+    """A copy of an apt source that names another suite of the same servers."""
+    copy = into / file.name
+    copy.write_text(file.read_text().replace(SUITE, suite))
+    return copy
 
 
 def _proxies() -> dict[str, str]:

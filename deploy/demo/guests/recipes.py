@@ -19,6 +19,8 @@ class Recipe:
     layout: Layout
     page: str = ""
     """Text of the page that its web server gives."""
+    suite: str = SUITE
+    """Debian's release."""
 
 
 def _page(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.demo.guests.layout import Layout, Partition
 from deploy.demo.guests.recipes import Recipe
+from deploy.demo.guests.shell import enable, named, write
 
 GREETING = "the app of the stack, colour blue"
 PAGE = "PHP of the stack says 42"
@@ -71,18 +72,6 @@ esac
 """
 
 
-_ENABLED = (("app.service", "multi-user.target"), ("app.socket", "sockets.target"))
-
-
-def _enable(unit: str, target: str) -> str:
-    folder = f'"$1/etc/systemd/system/{target}.wants"'
-    return f"mkdir -p {folder}; ln -s /etc/systemd/system/{unit} {folder}/\n"
-
-
-def _write(path: str, text: str) -> str:
-    return f"cat >\"$1{path}\" <<'END'\n{text}END\n"
-
-
 STACK = Recipe(
     name="stack",
     packages=(
@@ -91,18 +80,19 @@ STACK = Recipe(
     ),
     customize="".join(
         (
-            'rm -f "$1/etc/resolv.conf"; : >"$1/etc/machine-id"; echo stack >"$1/etc/hostname"\n',
+            named("stack"),
             'mkdir -p "$1/opt/app" "$1/srv/old"; echo "an old page" >"$1/srv/old/index.html"\n',
             'chroot "$1" useradd --system --home-dir /opt/app app\n',
             'echo COLOUR=blue >"$1/etc/app.env"\n',
-            _write("/etc/nginx/sites-available/default", _SITE),
-            _write("/var/www/html/index.php", _PHP),
-            _write("/opt/app/app.py", _APP),
-            _write("/etc/systemd/system/app.service", _APP_SERVICE),
-            _write("/etc/systemd/system/app.socket", _APP_SOCKET),
-            _write("/etc/init.d/oldapp", _OLD),
+            write("/etc/nginx/sites-available/default", _SITE),
+            write("/var/www/html/index.php", _PHP),
+            write("/opt/app/app.py", _APP),
+            write("/etc/systemd/system/app.service", _APP_SERVICE),
+            write("/etc/systemd/system/app.socket", _APP_SOCKET),
+            write("/etc/init.d/oldapp", _OLD),
             'chmod 755 "$1/etc/init.d/oldapp"; chroot "$1" update-rc.d oldapp defaults\n',
-            *(_enable(unit, target) for unit, target in _ENABLED),
+            enable("app.service"),
+            enable("app.socket", "sockets.target"),
             # The user of the pages, as a database that runs would make it.
             'chroot "$1" install -d -o mysql /run/mysqld\n',
             'chroot "$1" mariadbd --user=mysql --bootstrap <<END\n'
