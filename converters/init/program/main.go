@@ -4,6 +4,10 @@
 //	init --listens 80/tcp   succeed if something listens at that port of the container's network
 //	init --answers 80 /path succeed if an HTTP request to that port is answered by 2xx or 3xx
 //	init --version          print the version of the specification it understands
+//	init --sockets          print the listening sockets of this network name space
+//	init --ask tcp|udp ADDRESS:PORT SECONDS HEX
+//	                        print what somebody answers to these bytes
+//	init --hold             do nothing until it is ended
 //
 // It does what systemd did around the service and an OCI configuration cannot say: makes /run, opens sockets,
 // answers /dev/log, runs the commands before and after, drops to the service's user, follows a daemon that
@@ -29,6 +33,12 @@ func main() {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "--version":
 		fmt.Println(specVersion)
+	case len(os.Args) == 2 && os.Args[1] == "--sockets":
+		os.Exit(sockets())
+	case len(os.Args) == 6 && os.Args[1] == "--ask":
+		os.Exit(ask(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
+	case len(os.Args) == 2 && os.Args[1] == "--hold":
+		os.Exit(hold())
 	case len(os.Args) == 3 && os.Args[1] == becomeOption:
 		become(os.Args[2])
 	case len(os.Args) == 3 && os.Args[1] == "--listens":
