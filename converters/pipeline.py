@@ -29,6 +29,7 @@ from converters.outputs.base import Descriptor, Output
 from converters.plan import ImagePlan, plan_image
 from converters.reader.parent import Reader
 from converters.request import Converted, Progress, Request, ServiceImage
+from converters.running.merge import with_running
 from converters.told import with_verdict
 
 X86 = "amd64"
@@ -55,6 +56,8 @@ def convert(
     """
     began = time.monotonic()
     inspection = reader.inspect()
+    if request.running is not None:
+        inspection = replace(inspection, guest=with_running(inspection.guest, request.running))
     named = labels(request, inspection.guest)
     plan = plan_image(inspection.guest, request.machine, named, request.hardening)
     plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))

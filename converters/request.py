@@ -12,6 +12,7 @@ from converters.hardening import STANDARD, Hardening
 from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
 from converters.plan import ImagePlan, MachineFacts
+from converters.running.document import RunningFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Request:
     hardening: Hardening = STANDARD
     target_kernel: TargetKernel | None = None
     """Of the hosts that will run the containers; None: that of the machine that converts."""
+    running: RunningFacts | None = None
+    """What was seen of the machine while it ran."""
 
 
 @dataclass(frozen=True, slots=True)
