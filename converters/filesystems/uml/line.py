@@ -45,7 +45,7 @@ class Line:
     """Sends requests and receives frames; a context manager that closes both pipes."""
 
     def __init__(self, check: Callable[[], None], limits: LineLimits) -> None:
-        """``check`` is called about once a second while the machine is waited for, and may raise."""
+        """``check`` is called for each frame, and once a second while one is waited for; it may raise."""
         self._check = check
         self._limits = limits
         with ExitStack() as stack:
@@ -94,7 +94,6 @@ class Line:
         Raises:
             LineError: it does not come in time, or is longer than it may be.
         """
-        self._check()
         self._await(self._answers, select.POLLIN, answer.deadline)
         deadline = min(answer.deadline, time.monotonic() + self._limits.frame_seconds)
         (length,) = wire.LENGTH.unpack(self._exactly(wire.LENGTH.size, deadline))
@@ -104,6 +103,7 @@ class Line:
         if answer.left < 0:
             raise LineError(f"it answers with more than {self._limits.answer_bytes} bytes")
         frame = self._exactly(length, deadline)
+        self._check()
         headway.advance()
         return frame[:1], frame[1:]
 
