@@ -21,6 +21,7 @@ from orchestrator.fleet.view import (
 )
 from orchestrator.job import Published
 from orchestrator.ledger import EnlistedVm, ImageRecord, RunLedger
+from orchestrator.verify.verdict import Verification
 from orchestrator.vsphere.values import Lease, Placement, Removal, SnapshotRef
 
 log = logging.getLogger(__name__)
@@ -203,6 +204,11 @@ class Board:
             ),
         )
         self._trackers[job].published(ImageView(image.reference, image.digest, converted.size, now))
+
+    def verified(self, job: str, found: Verification) -> None:
+        """The image's containers were started, and removed again."""
+        self._ledger_of_run.event("verified" if found.good else "verify", found.sentence(), job=job)
+        self._trackers[job].verified(found)
 
     @property
     def _ledger_of_run(self) -> RunLedger:

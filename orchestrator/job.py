@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar, assert_never
 
 from converters.guest.kernel.values import TargetKernel
@@ -19,6 +20,7 @@ from converters.outputs.client import RegistryAccess
 from converters.pipeline import publish
 from converters.plan import MachineFacts
 from converters.request import Converted, Reading, Request, Target
+from converters.running.document import read_running_facts
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
 from orchestrator.errors import OrchestratorError, UnreadableError, WorkerLostError
@@ -52,6 +54,8 @@ class JobSettings:
     trust: Trust = field(default_factory=Trust)
     idle_seconds: float = 300.0
     """Without a byte, until a download counts as dead."""
+    facts: Path | None = None
+    """Folder with what was seen of machines while they ran."""
     snapshot_seconds: float = 36 * 3600.0
     """The longest a snapshot is wanted; its description says until when that is."""
 
@@ -288,6 +292,7 @@ class VmJob:
             reading=self.settings.reading,
             hardening=self.settings.hardening,
             target_kernel=self.settings.target_kernel,
+            running=None if self.settings.facts is None else read_running_facts(self.settings.facts, vm.name),
         )
         if self.in_place is not None:
             remote = self.in_place.beside(self.planned.left_out)

@@ -21,6 +21,7 @@ from orchestrator.cluster import Cluster, Progressed, SchedulerLost
 from orchestrator.errors import LeaseError
 from orchestrator.failures import failure_of
 from orchestrator.fleet.machine import Fleet, FleetEvent, Interrupted, SetAside, Terminated, WorkerJoined
+from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import (
     Abandon,
     Failure,
@@ -42,7 +43,7 @@ from orchestrator.in_place import InPlace
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
-from orchestrator.terms import Event, Keeper, LedgerLost, OnImage, Patience, Unwritten
+from orchestrator.terms import Event, Keeper, LedgerLost, OnImage, Patience, Unwritten, Verified, Verify
 from orchestrator.vsphere.values import Lease, Placement
 
 log = logging.getLogger(__name__)
@@ -69,11 +70,15 @@ class Loop:
     events: queue.SimpleQueue[Event]
     patience: Patience
     on_image: OnImage
+    verify: Verify | None
+    """None: nobody wants to know whether the containers serve."""
+    verify_at_once: int
     leave: Callable[[], None]
     """Ends the process, when cleaning up takes longer than its grace."""
     _writer: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="image-writer")
     )
+    _verifiers: ThreadPoolExecutor = field(init=False)
     _beat_due: float = 0.0
     _deadline: float | None = None
     """When cleaning up has to be over; None: nobody has asked the process to end."""
@@ -82,10 +87,13 @@ class Loop:
     _alone_since: float = field(default_factory=time.monotonic)
     """Since when there is no worker, unless there is one."""
 
+    def __post_init__(self) -> None:
+        self._verifiers = ThreadPoolExecutor(self.verify_at_once, thread_name_prefix="verify")
+
     def run(self) -> None:
         """Return when every job has ended; a defect on the way is raised after everything was undone."""
         self.ledger.when_lost(lambda: self.events.put(LedgerLost()))
-        with self._writer:
+        with self._verifiers, self._writer:
             try:
                 self._until_ended()
             except Exception:
@@ -96,9 +104,9 @@ class Loop:
         self._hear_the_rest()
 
     def _hear_the_rest(self) -> None:
-        """What was written last, and could not be."""
+        """What was written or verified last."""
         while not self.events.empty():
-            if isinstance(event := self.events.get(), Unwritten):
+            if isinstance(event := self.events.get(), Unwritten | Verified):
                 self._on_event(event)
 
     def _until_ended(self) -> None:
@@ -143,6 +151,8 @@ class Loop:
                 self.board.note(note)
             case Unwritten(job, why):
                 self.board.note(f"what belongs to the image could not be written: {why}", job)
+            case Verified(job, found):
+                self.board.verified(job, found)
             case LedgerLost():
                 self._mind_ledger()
             case Moved(job, placement):
@@ -195,6 +205,16 @@ class Loop:
                 self.events.put(Unwritten(planned.job, str(error)))
 
         self._writer.submit(write)
+        if self.verify is not None:
+            self._verifiers.submit(self._try_out, self.verify, planned, converted, published)
+
+    def _try_out(
+        self, verify: Verify, planned: PlannedVm, converted: Converted, published: Published
+    ) -> None:
+        try:
+            self.events.put(Verified(planned.job, verify(planned, converted, published)))
+        except OSError as error:  # the verdict cannot be written down
+            self.events.put(Unwritten(planned.job, str(error)))
 
     def _on_failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):
@@ -225,6 +245,7 @@ class Loop:
         self._carry_out(self.fleet.handle(event, time.monotonic()))
         if self.fleet.mode is Mode.CANCEL and before is not Mode.CANCEL:
             self.ledger.hurry()
+            self._verifiers.shutdown(wait=False, cancel_futures=True)
         self.board.phase = _PHASES[self.fleet.mode]
         self.board.budgets = self.fleet.budgets()
         self.board.workers = tuple(self.fleet.workers)

@@ -27,7 +27,7 @@ from orchestrator.preflight.order import probe_order, sample
 from orchestrator.sources.base import Access, Errand, OpenOutput, Source, Stock
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
-from orchestrator.terms import Event, OnImage, Patience
+from orchestrator.terms import Event, OnImage, Patience, Verify
 from orchestrator.vsphere.values import CheckResult, Grade
 
 
@@ -77,6 +77,8 @@ class Run:
         *,
         stages: Stages | None = None,
         on_image: OnImage = lambda planned, converted, published: None,
+        verify: Verify | None = None,
+        verify_at_once: int = 1,
         leave: Callable[[str], None] = exit_now,
     ) -> None:
         """Prepare; nothing is read or changed yet.
@@ -84,6 +86,7 @@ class Run:
         Args:
             open_output: opens a repository with this process's credentials, to publish.
             on_image: called in the run's thread for each image that was published.
+            verify: starts a machine's containers, in threads of which there are ``verify_at_once``.
             leave: called when cleaning up takes longer than its grace, with what to say; ends the process.
         """
         self._config = config
@@ -92,6 +95,8 @@ class Run:
         self._open_output = open_output
         self._stages = stages or Stages()
         self._on_image = on_image
+        self._verify = verify
+        self._verify_at_once = verify_at_once
         self._leave = leave
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = False
@@ -233,6 +238,8 @@ class Run:
                 events=self._events,
                 patience=config.patience,
                 on_image=self._on_image,
+                verify=self._verify,
+                verify_at_once=self._verify_at_once,
                 leave=lambda: self._leave(config.left_behind),
             ).run()
         return "done" if fleet.mode is Mode.RUN else "interrupted"

@@ -56,6 +56,7 @@ class Section(StrEnum):
     BUDGETS = "Budgets"
     READING = "Reading disks"
     CONTAINERS = "Containers"
+    VERIFYING = "Trying the containers"
     RECORDS = "Records"
 
 
@@ -442,6 +443,32 @@ class Settings(BaseModel):
         IMAGE_VERBS,
         "The most that a container is given: what engines give every one, any other capability, devices, the "
         "host's network, everything. What a service needs beyond is told, and not given.",
+    )
+    facts: Path | None = _setting(
+        None,
+        Section.READING,
+        IMAGE_VERBS,
+        "Folder with what was seen of machines while they ran, NAME.json each: docs/running-facts.md.",
+    )
+
+    verify: bool = _setting(
+        False,
+        Section.VERIFYING,
+        IMAGE_VERBS,
+        "Start each machine's containers in an engine, see whether they serve, and remove them again.",
+    )
+    verify_engine: str = _setting(
+        "",
+        Section.VERIFYING,
+        IMAGE_VERBS,
+        "That engine: unix:///PATH or tcp://HOST:PORT; default: DOCKER_HOST, or this machine's Docker.",
+        pattern=r"(unix|tcp)://.+|",
+    )
+    verify_seconds: float = _setting(
+        90, Section.VERIFYING, IMAGE_VERBS, "Seconds that services may take until they answer.", gt=0, le=3600
+    )
+    verify_at_once: int = _setting(
+        2, Section.VERIFYING, frozenset({Verb.RUN}), "Machines started at once.", gt=0, le=64
     )
 
     reader_unpack: int = _setting(

@@ -12,12 +12,15 @@ from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
 from orchestrator.gate import GateEvent
 from orchestrator.job import Published
+from orchestrator.verify.verdict import Verification
 from orchestrator.vsphere.values import Lease
 from orchestrator.whereabouts import PERIOD
 
 HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
+Verify = Callable[[PlannedVm, Converted, Published], Verification]
+"""Starts a machine's containers and tells whether they serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,15 @@ class Unwritten:
     why: str
 
 
-Event = LedgerLost | Unwritten | GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A VM's containers were started, and removed again."""
+
+    job: str
+    found: Verification
+
+
+Event = LedgerLost | Unwritten | Verified | GateEvent | Moved | Crowded | Leftovers | Interrupted | Terminated
 
 
 class Keeper(Protocol):

@@ -17,9 +17,11 @@ from converters.hardening import Hardening
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.request import Reading
+from converters.running.document import RunningFacts, read_running_facts
 from orchestrator.errors import UsageError
 from orchestrator.ledger import Ledger, Timing, default_location
 from orchestrator.settings import Settings, environment_name
+from orchestrator.verify.verifier import Verifier, VerifySettings
 from orchestrator.vsphere.keeper import LeaseLimits
 from orchestrator.vsphere.rules import SnapshotLimits
 from orchestrator.vsphere.settings import VCenterSettings
@@ -126,6 +128,23 @@ def hardening(settings: Settings) -> Hardening:
 def target_kernel(settings: Settings) -> TargetKernel | None:
     """The kernel of the containers' hosts, where a person has said which."""
     return parse_target(settings.target_kernel) if settings.target_kernel else None
+
+
+def running_facts(settings: Settings, machine: str) -> RunningFacts | None:
+    """What was seen of a machine while it ran; None: nothing.
+
+    Raises:
+        RunningFactsError: there is a file, and it cannot be used.
+    """
+    return None if settings.facts is None else read_running_facts(settings.facts, machine)
+
+
+def verifier(settings: Settings) -> Verifier | None:
+    """Who tries the containers of an image; None: nobody wants that."""
+    if not settings.verify:
+        return None
+    wanted = VerifySettings(settings.verify_engine, settings.verify_at_once, settings.verify_seconds)
+    return Verifier(wanted, registry_access(settings).credentials, settings.output / "verify")
 
 
 def registry_access(settings: Settings) -> RegistryAccess:

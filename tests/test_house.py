@@ -16,6 +16,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "pyVim": "orchestrator/vsphere/",
     "vmware": "orchestrator/vsphere/",
     "dask": "orchestrator/cluster/",
+    "docker": "orchestrator/verify/engine.py",
     "distributed": "orchestrator/cluster/",
     "guestfs": "converters/filesystems/guestfs",
     "nbd": "converters/disks/",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from converters.image.config import vm_labels
 from converters.image.names import repository_names
@@ -24,13 +25,16 @@ from orchestrator.errors import ExitCode
 from orchestrator.files import require_unchanged
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
+from orchestrator.verify.verifier import lines as verdict_lines
 from orchestrator.wiring import (
     hardening,
     reading,
     registry_access,
     registry_prefix,
+    running_facts,
     scratch_folder,
     target_kernel,
+    verifier,
 )
 
 
@@ -68,6 +72,7 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         reading=reading(settings),
         hardening=hardening(settings),
         target_kernel=target_kernel(settings),
+        running=running_facts(settings, name),
     )
     with (
         Reader(request.disks, request.reading, scratch) as reader,
@@ -82,7 +87,13 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
     for kind, path in deployment_files.write(settings.output, settings.manifests, converted, reference):
         console.print(f"{kind}: {path}")
     click.echo(reference)
-    return ExitCode.OK
+    if (verify := verifier(settings)) is None:
+        return ExitCode.OK
+    answers = request.running.answers if request.running else None
+    found = verify(repository.rpartition("/")[2], converted, reference, answers)
+    for line in verdict_lines(found):
+        console.print(Text(line))
+    return ExitCode.OK if found.good else ExitCode.SOME_FAILED
 
 
 def _with_progress(console: Console, request: Request, reader: Reader, output: RegistryOutput) -> Converted:

@@ -33,8 +33,9 @@ from orchestrator.settings import LogFormat, Settings
 from orchestrator.sources.base import Source
 from orchestrator.sources.directory import DirectorySource
 from orchestrator.sources.vsphere import VSphereSource
-from orchestrator.terms import HEARTBEAT_SECONDS, Patience
+from orchestrator.terms import HEARTBEAT_SECONDS, Patience, Verify
 from orchestrator.transports import exporter, needless_checks
+from orchestrator.verify.verdict import Verification
 from orchestrator.vsphere.client import VCenter
 from orchestrator.wiring import (
     HOUR,
@@ -47,9 +48,11 @@ from orchestrator.wiring import (
     registry_access,
     registry_environment,
     registry_prefix,
+    running_facts,
     snapshot_limits,
     target_kernel,
     vcenter_settings,
+    verifier,
 )
 
 _FILES_HINT = "nothing of the source folder was changed; the next run does what is left"
@@ -86,6 +89,8 @@ def run(settings: Settings) -> int:
             ledger,
             lambda name: RegistryOutput(name, publishing),
             on_image=writer,
+            verify=fleet_verify(settings),
+            verify_at_once=settings.verify_at_once,
             leave=leave,
         )
         if settings.dry_run:
@@ -135,6 +140,20 @@ class ManifestWriter:
         deployment_files.write(self._folder, self._kinds, converted, published.reference, apart=True)
 
 
+def fleet_verify(settings: Settings) -> Verify | None:
+    """Who tries each machine's containers; None: nobody wants that."""
+    verify = verifier(settings)
+    if verify is None:
+        return None
+
+    def tried(planned: PlannedVm, converted: Converted, published: Published) -> Verification:
+        running = running_facts(settings, planned.vm.name)
+        name = planned.repository.rpartition("/")[2]
+        return verify(name, converted, published.reference, running.answers if running else None)
+
+    return tried
+
+
 def run_config(settings: Settings) -> RunConfig:
     """What was asked for, as the run wants it.
 
@@ -163,6 +182,7 @@ def run_config(settings: Settings) -> RunConfig:
             reading=reading(settings),
             hardening=hardening(settings),
             target_kernel=target_kernel(settings),
+            facts=settings.facts,
             access=replace(registry_access(settings), credentials=None),
             trust=Trust(ca_files, settings.insecure),
             idle_seconds=settings.stall_seconds,
@@ -247,7 +267,8 @@ def exit_code(view: RunView) -> ExitCode:
         return ExitCode.CANNOT_CONNECT
     if counts[JobState.CANCELLED]:
         return ExitCode.INTERRUPTED
-    if counts[JobState.FAILED] or view.stays or any(job.snapshot_left for job in view.jobs):
+    unverified = any(job.verification is not None and not job.verification.good for job in view.jobs)
+    if counts[JobState.FAILED] or view.stays or unverified or any(job.snapshot_left for job in view.jobs):
         return ExitCode.SOME_FAILED
     return ExitCode.OK if counts[JobState.DONE] else ExitCode.NOTHING_MATCHED
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from orchestrator.fleet.states import Failure, Hold, Job, JobState, Stage
 from orchestrator.fleet.view import ConversionView, ErrorView, ImageView, JobView, StageTime
+from orchestrator.verify.verdict import Verification
 
 _SAMPLES = 6
 _ON_WORKER = (Stage.DOWNLOAD, Stage.CONVERT)
@@ -127,6 +128,10 @@ class Tracker:
     def converted(self, conversion: ConversionView) -> None:
         """The image's blobs are in the registry."""
         self.view = replace(self.view, conversion=conversion)
+
+    def verified(self, found: Verification) -> None:
+        """The image's containers were started, and removed again."""
+        self.view = replace(self.view, verification=found)
 
     def noted(self, note: str) -> None:
         """A person should know this of how it went; once is enough."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from converters.guest.facts import StepDown
 from orchestrator.fleet.states import JobState, Stage
+from orchestrator.verify.verdict import Verification
 
 
 class RunPhase(StrEnum):
@@ -154,6 +155,8 @@ class JobView:
     image: ImageView | None = None
     conversion: ConversionView | None = None
     """None until this run has converted it."""
+    verification: Verification | None = None
+    """None when nobody wanted it, or it is still to come."""
 
     @property
     def error(self) -> ErrorView | None:

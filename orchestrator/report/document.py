@@ -17,9 +17,13 @@ from orchestrator.fleet.states import JobState
 from orchestrator.fleet.view import ConversionView, JobView, RunView
 from orchestrator.report import text
 from orchestrator.report.order import worst_first
+from orchestrator.verify.verdict import Verification
 
 FORMAT_VERSION = 1
 """Of the JSON document; raised when a key changes its meaning or goes."""
+
+_LOG_LINES = 3
+"""Of a service that fails, on the page; the document has more."""
 
 
 def as_json(view: RunView) -> str:
@@ -156,6 +160,8 @@ def _remarks(job: JobView) -> list[str]:
         remarks.append(f"{found.release}; {starts}; {_left_out(found)}.")
         remarks += [f"{step.volume} was read by {step.instead}: {step.reason}" for step in found.step_downs]
         remarks += found.notes
+    if job.verification is not None:
+        remarks += verification(job.verification)
     if job.snapshot_left:
         remarks.append("Its snapshot is still there: see above.")
     elif job.error is not None:
@@ -163,6 +169,20 @@ def _remarks(job: JobView) -> list[str]:
             f"Tried {job.attempt} times" if job.attempt > 1 else f"The {job.error.stage} failed on the way"
         )
         remarks.append(f"{tried}: {job.error.message}")
+    return remarks
+
+
+def verification(found: Verification) -> list[str]:
+    """What became of an image's containers, and what those that failed said last."""
+    remarks = [f"Containers {found.sentence()}."]
+    for service in found.services:
+        if not service.outcome.good:
+            ports = [f"{port.number}/{port.protocol}: {port.said}" for port in service.ports]
+            said = [f"its log ends: {' / '.join(service.lines[-_LOG_LINES:])}"] if service.lines else []
+            told = [service.reason] if service.reason else []
+            remarks.append(f"{service.service} {service.outcome}: {'; '.join([*told, *ports, *said])}")
+    if found.also:
+        remarks.append(f"Listening, and in no configuration that was read: {', '.join(found.also)}.")
     return remarks
 
 

@@ -1,0 +1,85 @@
+"""Verifies machines' images in one engine, a few at once: for one conversion and for a whole run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+
+from converters.manifests.compose import compose
+from converters.outputs.auth import Credentials
+from converters.request import Converted
+from orchestrator import durable
+from orchestrator.verify.engine import Engine, VerifyError
+from orchestrator.verify.verdict import Verification
+from orchestrator.verify.watch import verify
+
+FORMAT_VERSION = 1
+"""Of the file with a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """Where and how images are verified."""
+
+    engine: str = ""
+    """See ``Engine``."""
+    at_once: int = 1
+    seconds: float = 90.0
+    """Until every port has to answer."""
+
+
+class Verifier:
+    """Any number of threads may ask; ``at_once`` machines are started at a time."""
+
+    def __init__(self, settings: VerifySettings, credentials: Credentials | None, folder: Path) -> None:
+        """``folder`` gets a file with each verdict."""
+        self._settings = settings
+        self._credentials = credentials
+        self._folder = folder
+        self._slots = BoundedSemaphore(settings.at_once)
+
+    def __call__(
+        self,
+        name: str,
+        converted: Converted,
+        reference: str,
+        answers: Mapping[tuple[str, int], str] | None = None,
+    ) -> Verification:
+        """Start a machine's containers and write the verdict down; an engine that fails is a verdict too.
+
+        Args:
+            name: of the verdict's file.
+            reference: the machine's own image by digest.
+            answers: what the running machine answered, by protocol and port.
+
+        Raises:
+            OSError: the verdict cannot be written.
+        """
+        text = compose(converted.plan, reference, converted.services)
+        try:
+            with self._slots, Engine(self._settings.engine, self._credentials) as engine:
+                found = verify(engine, converted.plan, text, self._settings.seconds, answers)
+        except VerifyError as error:
+            found = Verification(converted.plan.name, error=str(error))
+        durable.make_folder(self._folder)
+        document = {"version": FORMAT_VERSION, "good": found.good, **asdict(found)}
+        durable.write_text(
+            self._folder / f"{name}.verify.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        )
+        return found
+
+
+def lines(found: Verification) -> list[str]:
+    """A verdict for people, a line a service, and what a failed one logged."""
+    told = [found.sentence()]
+    for service in found.services:
+        ports = [f"{port.number}/{port.protocol} {port.outcome}: {port.said}" for port in service.ports]
+        why = [service.reason] if service.reason else []
+        told.append(f"  {service.service} {service.outcome}" + "".join(f"; {one}" for one in (*why, *ports)))
+        told += [f"    {line}" for line in service.lines]
+    if found.also:
+        told.append(f"  not in any configuration, and listening: {', '.join(found.also)}")
+    return told
