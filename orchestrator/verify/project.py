@@ -16,7 +16,17 @@ import yaml
 from orchestrator.verify.engine import VerifyError
 
 _SAME = (
-    *("cap_add", "cap_drop", "devices", "domainname", "entrypoint", "environment", "group_add", "hostname"),
+    *(
+        "cap_add",
+        "cap_drop",
+        "cpu_shares",
+        "devices",
+        "domainname",
+        "entrypoint",
+        "environment",
+        "group_add",
+        "hostname",
+    ),
     *("image", "init", "ipc_mode", "labels", "mem_limit", "mem_reservation", "pids_limit", "platform"),
     *("privileged", "read_only", "security_opt", "shm_size", "stdin_open", "sysctls", "tty", "user"),
     *("userns_mode", "working_dir", "command", "stop_signal"),
