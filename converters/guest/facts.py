@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from converters.guest.containers.values import ExistingContainer
 from converters.guest.kernel.values import KernelFacts
 from converters.guest.packages.values import PackageFacts
 from converters.guest.privilege.values import Needs
@@ -154,6 +155,8 @@ class GuestFacts:
     """What could not be read or was passed over, each a sentence."""
     kernel: KernelFacts = field(default_factory=KernelFacts)
     """What it has of a kernel and asks of one."""
+    containers: tuple[ExistingContainer, ...] = ()
+    """What it runs in containers already: told, and not converted."""
     packages: PackageFacts | None = None
     """What its package manager has installed; None where it has none."""
 

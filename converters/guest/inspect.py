@@ -8,6 +8,7 @@ from converters.errors import NoLinuxError
 from converters.filesystems.base import Filesystem
 from converters.guest.accounts import Accounts
 from converters.guest.architecture import read_architecture
+from converters.guest.containers.find import existing_containers
 from converters.guest.directories import merged, tmpfiles_directories
 from converters.guest.facts import GuestFacts, Job, Release, Service
 from converters.guest.files import GuestFiles, printable
@@ -64,6 +65,7 @@ def inspect(fs: Filesystem) -> GuestFacts:
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
         kernel=read_kernel_facts(files, architecture),
+        containers=existing_containers(files, accounts),
         packages=read_packages(files, started.services),
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         hosts=read_hosts(files),
