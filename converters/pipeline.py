@@ -10,6 +10,7 @@ from functools import cache
 
 from converters import absent, init
 from converters.entrypoint import INIT, SERVICES, file_name
+from converters.grouping import arranged
 from converters.guest.facts import GuestFacts, MountPoint, VolumeRole
 from converters.guest.kernel.target import this_machine
 from converters.image.additions import files_layer
@@ -62,7 +63,7 @@ def convert(
     plan = plan_image(inspection.guest, request.machine, named, request.hardening)
     plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
     plan = with_verdict(plan, inspection.guest, request.target_kernel or this_machine(), date.today())
-    plan = replace(plan, data_volumes=data_volumes(inspection.mounts))
+    plan = arranged(replace(plan, data_volumes=data_volumes(inspection.mounts)), request.grouping)
     inspected = time.monotonic()
     layer = compress_layer(
         reader.tar(plan.directories),
@@ -105,7 +106,7 @@ def _own_layers(plan: ImagePlan) -> Iterator[tuple[Layer, bytes]]:
     """The init, and what it is told of services and jobs, with their bytes; nothing where there is none."""
     told = {
         f"{SERVICES}/{file_name(service.name)}": to_json(service.specification)
-        for service in plan.services
+        for service in (*plan.services, *plan.members)
         if service.specification is not None
     }
     told.update({job.path: to_json(job.specification) for job in plan.jobs})

@@ -24,6 +24,9 @@ SERVICE_LABEL = OUR_LABELS + "service"
 _NORMAL_SHARES = 1000
 """Of one virtual processor in vSphere."""
 
+APART = "each has an image of its own, with the same layers; the machine's own starts a shell."
+"""The end of the note on a machine of several services."""
+
 SHELL = ("/bin/sh",)
 """What an image starts when no single service is its purpose: something a person can look around with."""
 
@@ -143,6 +146,8 @@ class ImagePlan:
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()
     """What a person should know before running the image, each a sentence."""
+    members: tuple[ServicePlan, ...] = ()
+    """Services that the only container runs beside each other; empty where each has one of its own."""
     starts: str = ""
     """Of several services, the one that the machine's own image starts too, because a person said so."""
     kernel: KernelVerdict | None = None
@@ -261,10 +266,7 @@ def _why_a_shell(applications: list[Service], services: tuple[ServicePlan, ...])
         return ("No application service was found, so the image starts a shell.",)
     planned = {service.name for service in services}
     if len(applications) > 1:
-        first = (
-            f"{len(applications)} application services were found: each has an image of its own, with the"
-            " same layers; the machine's own starts a shell."
-        )
+        first = f"{len(applications)} application services were found: {APART}"
     else:
         first = "It is not known how to start its service, so the image starts a shell."
     return (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from converters.disks.base import DiskSource
 from converters.filesystems.limits import DEFAULT_LIMITS, Limits
+from converters.grouping import Grouping
 from converters.guest.facts import Inspection
 from converters.guest.kernel.values import TargetKernel
 from converters.hardening import STANDARD, Hardening
@@ -61,6 +62,7 @@ class Request:
     """Further image labels, by name."""
     reading: Reading = Reading()
     hardening: Hardening = STANDARD
+    grouping: Grouping = Grouping.SERVICE
     target_kernel: TargetKernel | None = None
     """Of the hosts that will run the containers; None: that of the machine that converts."""
     running: RunningFacts | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, assert_never
 
+from converters.grouping import Grouping
 from converters.guest.kernel.values import TargetKernel
 from converters.hardening import STANDARD, Hardening
 from converters.image.config import vm_labels
@@ -47,6 +48,7 @@ class JobSettings:
     quiesce: QuiescePolicy = QuiescePolicy.PREFER
     reading: Reading = field(default_factory=Reading)
     hardening: Hardening = STANDARD
+    grouping: Grouping = Grouping.SERVICE
     target_kernel: TargetKernel | None = None
     """Of the hosts that will run the containers; None: that of the worker that converts."""
     access: RegistryAccess = field(default_factory=RegistryAccess)
@@ -291,6 +293,7 @@ class VmJob:
             labels=tuple(labels.items()),
             reading=self.settings.reading,
             hardening=self.settings.hardening,
+            grouping=self.settings.grouping,
             target_kernel=self.settings.target_kernel,
             running=None if self.settings.facts is None else read_running_facts(self.settings.facts, vm.name),
         )

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from converters.descriptors.package import Verification
 from converters.errors import OutputError
+from converters.grouping import Grouping
 from converters.guest.kernel.target import FORM as TARGET_FORM
 from converters.guest.kernel.target import parse_target
 from converters.guest.privilege.values import Ceiling
@@ -437,6 +438,13 @@ class Settings(BaseModel):
         gt=0,
     )
 
+    grouping: Grouping = _setting(
+        Grouping.SERVICE,
+        Section.CONTAINERS,
+        IMAGE_VERBS,
+        "A container for each service of a machine, or one for all of them: for services that act on each "
+        "other's processes or files. The plan's notes say where that is so.",
+    )
     privilege_ceiling: Ceiling = _setting(
         Ceiling.DEFAULT,
         Section.CONTAINERS,

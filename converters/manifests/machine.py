@@ -200,7 +200,7 @@ def _container(
     health = service.health or _found_health(service)
     reachable = any(port.number == health.port and not port.loopback for port in service.ports)
     # The init is in an image only where something is told to it.
-    has_init = any(one.specification for one in plan.services) or bool(plan.jobs)
+    has_init = any(one.specification for one in (*plan.services, *plan.members)) or bool(plan.jobs)
     return Container(
         key=key,
         service=service.name,

@@ -71,6 +71,7 @@ def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
         labels=tuple(labels.items()),
         reading=reading(settings),
         hardening=hardening(settings),
+        grouping=settings.grouping,
         target_kernel=target_kernel(settings),
         running=running_facts(settings, name),
     )

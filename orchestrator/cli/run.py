@@ -181,6 +181,7 @@ def run_config(settings: Settings) -> RunConfig:
             quiesce=settings.quiesce,
             reading=reading(settings),
             hardening=hardening(settings),
+            grouping=settings.grouping,
             target_kernel=target_kernel(settings),
             facts=settings.facts,
             access=replace(registry_access(settings), credentials=None),

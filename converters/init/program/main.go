@@ -1,6 +1,8 @@
 // Command init runs one service of a converted machine as the first process of its container.
 //
 //	init SPECIFICATION      run the service that the file describes (see spec.go)
+//	init SPECIFICATION SPECIFICATION…
+//	                        run several, each by an init of its own below this one
 //	init --listens 80/tcp   succeed if something listens at that port of the container's network
 //	init --answers 80 /path succeed if an HTTP request to that port is answered by 2xx or 3xx
 //	init --version          print the version of the specification it understands
@@ -19,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 )
 
 const (
@@ -51,8 +54,10 @@ func main() {
 		}
 	case len(os.Args) == 2:
 		os.Exit(run(os.Args[1]))
+	case len(os.Args) > 2 && strings.HasPrefix(os.Args[1], "/"):
+		os.Exit(runGroup(os.Args[1:]))
 	default:
-		say("usage: init SPECIFICATION")
+		say("usage: init SPECIFICATION…")
 		os.Exit(exitUsage)
 	}
 }

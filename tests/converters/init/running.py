@@ -66,16 +66,21 @@ class Container:
 
 @contextmanager
 def running(
-    program: Path, spec: Path, environment: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    program: Path,
+    spec: Path,
+    environment: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+    more: Sequence[Path] = (),
 ) -> Iterator[Container]:
     """An init at work; killed, with all that it started, when the block ends.
 
     Args:
         before: words that start the init with fewer rights.
+        more: specifications of further services in the same container.
     """
     argv = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _CONTAINER, "sh"]
     process = subprocess.Popen(
-        [*argv, *before, str(program), str(spec)],
+        [*argv, *before, str(program), str(spec), *map(str, more)],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
