@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from converters.manifests.kinds import Manifest
-from converters.manifests.write import manifests
+from converters.manifests.write import DeploymentFiles, manifests
 from converters.request import Converted
 from orchestrator import durable
 
+_NONE: Mapping[str, bytes] = {}
+
 
 def write(
-    folder: Path, kinds: Iterable[Manifest], converted: Converted, reference: str, *, apart: bool = False
+    folder: Path,
+    kinds: Iterable[Manifest],
+    converted: Converted,
+    reference: str,
+    *,
+    apart: bool = False,
+    secrets: Mapping[str, bytes] = _NONE,
 ) -> list[tuple[Manifest, Path]]:
     """Write them, and give each kind with its file or folder.
 
     Args:
         reference: the machine's own image by digest.
         apart: whether each kind has a folder of its own, for many machines.
+        secrets: what was moved out of the images, by name; each kind gets it where it expects it, readable
+            for its owner alone.
 
     Raises:
         OSError: a file cannot be written.
     """
     written: list[tuple[Manifest, Path]] = []
-    for kind, name, files in manifests(kinds, converted, reference):
-        home = folder / kind if apart else folder
-        for path, text in files.items():
+    for found in manifests(kinds, converted, reference):
+        home = folder / found.kind if apart else folder
+        _write_secrets(home, found, secrets)
+        for path, text in found.texts.items():
             durable.make_folder((home / path).parent)
             durable.write_text(home / path, text)
-        written.append((kind, home / name))
+        written.append((found.kind, home / found.name))
     return written
+
+
+def _write_secrets(home: Path, found: DeploymentFiles, secrets: Mapping[str, bytes]) -> None:
+    wanted = [name for name in found.secrets if name in secrets]
+    if wanted:
+        place = home / found.secrets_folder
+        durable.make_folder(place)
+        place.chmod(0o700)
+        for name in wanted:
+            durable.write_private(place / name, secrets[name])

@@ -11,10 +11,22 @@ def write_text(path: Path, text: str) -> None:
 
     Raises ``OSError``; the old file is as it was then.
     """
+    _write(path, text.encode("utf-8"), 0o666)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """The same for content that nobody but the file's owner is to read, at any moment."""
+    _write(path, content, 0o600)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.unlink(
+        missing_ok=True
+    )  # of an earlier process of this number; a file keeps the mode it was made with
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

@@ -41,6 +41,10 @@ def compose_text(described: Machine) -> str:
         (0, "services:"),
         *_services(described),
     ]
+    if described.secrets:
+        lines.append((0, "secrets:"))
+        for name in described.secrets:
+            lines += [(1, f"{quoted(name)}:"), (2, f"file: {_value(f'./{described.secrets_folder}/{name}')}")]
     if described.volumes:
         lines += [(0, "volumes:"), *((1, f"{quoted(one.name)}: {{}}") for one in described.volumes)]
     return "".join(f"{'  ' * depth}{text}\n" for depth, text in lines)
@@ -71,6 +75,7 @@ def _alone(described: Machine, container: Container) -> Iterator[Line]:
         yield from _terminal()
     yield from _resources(container.resources or described.resources)
     yield from _running(container)
+    yield from _secrets(container)
     yield from _mounts(described.volumes)
     yield from _mapping("environment", container.environment)
     yield from _mapping("labels", container.run.labels)
@@ -95,6 +100,7 @@ def _joined(described: Machine, container: Container) -> Iterator[Line]:
     yield from _restart(described)
     yield from _resources(container.resources or described.resources)
     yield from _running(container)
+    yield from _secrets(container)
     yield from _mounts(container.volumes)
     yield from _mapping("environment", container.environment)
     yield from _mapping("labels", container.run.labels)
@@ -149,6 +155,14 @@ def _running(container: Container) -> Iterator[Line]:
         yield 1, f"interval: {quoted(f'{container.check_seconds}s')}"
         yield 1, f"timeout: {quoted('10s')}"
         yield 1, f"start_period: {quoted(f'{container.start_seconds}s')}"
+
+
+def _secrets(container: Container) -> Iterator[Line]:
+    if container.secrets:
+        yield 0, "secrets:"
+    for secret in container.secrets:
+        yield 1, f"- source: {_value(secret.name)}"
+        yield 1, f"  target: {_value(secret.source)}"
 
 
 def _privilege(container: Container) -> Iterator[Line]:

@@ -47,6 +47,11 @@ def service_options(machine: Machine, container: Container) -> tuple[str, ...]:
     )
 
 
+def secret_binds(container: Container, folder: str) -> tuple[str, ...]:
+    """What ``--volume`` says of the secrets that a container gets from a folder of the host."""
+    return tuple(f"{folder}/{secret.name}:{secret.source}:ro" for secret in container.secrets)
+
+
 def job_options(machine: Machine) -> tuple[str, ...]:
     """For a job, once: the machine's own image with its network and all its volumes."""
     return (

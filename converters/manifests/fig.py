@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from converters.manifests.compose import published
+from converters.manifests.engine_options import secret_binds
 from converters.manifests.machine import Container, Machine
 from converters.manifests.yaml_text import comment, quoted
 
@@ -33,8 +34,8 @@ def fig(machine: Machine) -> str:
         "# docker-compose reads this file too, but takes every dollar sign in it for a variable's.",
     ]
     if machine.alone:
-        body = [*_service(_OWNER, _network(machine)), *_own(machine, machine.containers[0])]
-        body += _list("volumes", (volume.path for volume in machine.volumes))
+        paths = [volume.path for volume in machine.volumes]
+        body = [*_service(_OWNER, _network(machine)), *_own(machine, machine.containers[0], paths)]
     else:
         body = [*_service(_OWNER, _network(machine)), *_image(machine, machine.image), *_terminal()]
         body += [f"  entrypoint: {quoted(program)}" for program in machine.idle]
@@ -54,10 +55,11 @@ def _service(name: str, settings: Iterable[str]) -> Iterator[str]:
     yield from settings
 
 
-def _own(machine: Machine, container: Container) -> Iterator[str]:
+def _own(machine: Machine, container: Container, paths: Iterable[str] = ()) -> Iterator[str]:
     yield from _image(machine, container.image)
     if not container.service:
         yield from _terminal()
+    yield from _list("volumes", (*paths, *secret_binds(container, f"./{machine.secrets_folder}")))
     if container.privilege is not None and container.privilege.privileged:
         yield "  privileged: true"
     if container.environment:

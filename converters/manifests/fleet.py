@@ -15,12 +15,14 @@ from converters.manifests.engine_options import (
     job_command,
     job_options,
     owner_options,
+    secret_binds,
     service_options,
 )
 from converters.manifests.machine import IDLE_STOP_SECONDS, Container, Machine, ScheduledJob
 from converters.manifests.yaml_text import comment
 
 _DOCKER = "/usr/bin/docker"
+_SECRETS = "/etc/orchestrate"
 _START_SECONDS = "0"
 """The first start pulls the image, which takes as long as it takes."""
 
@@ -34,6 +36,8 @@ def fleet(machine: Machine) -> dict[str, str]:
         *map(comment, machine.notes),
         f"fleetctl start {machine.name}*",
     ]
+    if machine.secrets:
+        head.append(f"Put the folder {comment(machine.secrets_folder)} into {_SECRETS} of each host before.")
     units: dict[str, str] = {}
     if machine.alone:
         (only,) = machine.containers
@@ -54,7 +58,8 @@ def _owner(machine: Machine, head: Iterable[str]) -> str:
 
 def _unit(machine: Machine, container: Container, head: Iterable[str]) -> str:
     name = container_name(machine, container)
-    options = service_options(machine, container)
+    binds = secret_binds(container, f"{_SECRETS}/{machine.secrets_folder}")
+    options = (*service_options(machine, container), *(word for one in binds for word in ("--volume", one)))
     settings = _running(machine, name, options, container.image, container.stop_seconds)
     about = _about(f"{container.service or machine.title} of {machine.title}")
     sections = [("Unit", about), ("Service", settings)]

@@ -129,6 +129,8 @@ class Machine:
     resources: Resources
     labels: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    secrets_folder: str
+    """The folder beside the deployment files with what was moved out of the images, a file each."""
     idle: tuple[str, ...]
     """What the machine's own image starts to do nothing; empty: what it starts anyhow."""
 
@@ -150,6 +152,11 @@ class Machine:
         return tuple(sorted(found.items()))
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of all that its containers get from outside, in order."""
+        return tuple(sorted({secret.name for one in self.containers for secret in one.secrets}))
+
+    @property
     def summary(self) -> str:
         """What it runs, in a few words."""
         names = [one.service for one in self.containers if one.service]
@@ -166,7 +173,8 @@ def machine(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
         services: the images of its services, in the same repository, where it has several.
     """
     repository = reference.partition("@")[0]
-    name = label(repository.rpartition("/")[2].partition(":")[0], _LONGEST_MACHINE)
+    stem = repository.rpartition("/")[2].partition(":")[0]
+    name = label(stem, _LONGEST_MACHINE)
     images = {service.name: f"{repository}@{service.digest}" for service in services}
     planned = [service for service in plan.services if plan.service or service.name in images]
     keys = labels([service.name for service in planned], taken=(name,))
@@ -189,6 +197,7 @@ def machine(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
         resources=_within_engines(plan.resources),
         labels=plan.run.labels,
         notes=(*plan.notes, *_told(plan)),
+        secrets_folder=f"{stem}.secrets",
         idle=SHELL if plan.starts else (),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from converters.manifests import unit_text
 from converters.manifests.calendar import calendar_events
 from converters.manifests.compose import published
-from converters.manifests.engine_options import volume_name
+from converters.manifests.engine_options import secret_binds, volume_name
 from converters.manifests.machine import Container, Machine, ScheduledJob
 from converters.manifests.unit_text import argument, value
 from converters.manifests.volumes import Volume
@@ -63,6 +63,8 @@ def _container(machine: Machine, container: Container) -> str:
         ("ContainerName", f"{machine.name}.{container.key}"),
         ("Pod", f"{machine.name}.pod"),
         *_volumes(machine, container.volumes),
+        # Relative to this file; several containers may read one, which SELinux is told by the last letter.
+        *(("Volume", f"{value(one)},z") for one in secret_binds(container, f"./{machine.secrets_folder}")),
         *_privilege(container),
         *((("PodmanArgs", "--tty"),) if not container.service else ()),
         *_resources(container.resources or machine.resources),

@@ -10,6 +10,7 @@ from converters.manifests.engine_options import (
     job_command,
     job_options,
     owner_options,
+    secret_binds,
     service_options,
 )
 from converters.manifests.machine import Machine
@@ -33,6 +34,7 @@ def run_script(machine: Machine) -> str:
         f"# To start anew, first: docker stop {' '.join(everyone)}; docker rm {' '.join(everyone)}",
         "set -eu",
         'engine="${ENGINE:-docker}"',
+        *(['here="$(cd "$(dirname "$0")" && pwd)"'] if machine.secrets else []),
         *_containers(machine),
         *_jobs(machine),
     ]
@@ -48,7 +50,9 @@ def _containers(machine: Machine) -> Iterator[str]:
         yield _line((*detached, *owner_options(machine)), (machine.image,))
     for container in machine.containers:
         yield ""
-        yield _line((*detached, *service_options(machine, container)), (container.image,))
+        binds = secret_binds(container, machine.secrets_folder)
+        options = (*detached, *service_options(machine, container))
+        yield _line(options, (container.image,), binds)
 
 
 def _jobs(machine: Machine) -> Iterator[str]:
@@ -62,10 +66,11 @@ def _jobs(machine: Machine) -> Iterator[str]:
         yield f"# {comment(shown)}"
 
 
-def _line(options: Iterable[str], words: Iterable[str]) -> str:
-    """A command, an option a line."""
+def _line(options: Iterable[str], words: Iterable[str], binds: Iterable[str] = ()) -> str:
+    """A command, an option a line; binds are of files in folders beside the script."""
     text = '"$engine" run'
     for option in options:
         quoted = shlex.quote(option)
         text += f" \\\n  {quoted}" if option.startswith("--") else f" {quoted}"
+    text += "".join(f' \\\n  --volume "$here"/{shlex.quote(bind)}' for bind in binds)
     return text + " \\\n  " + shlex.join(words)

@@ -8,9 +8,11 @@ from dataclasses import replace
 from converters.manifests.kubernetes import objects
 from converters.manifests.kubernetes.environment import config_maps
 from converters.manifests.machine import Machine
-from converters.manifests.yaml_text import comment, documents
+from converters.manifests.yaml_text import comment, documents, quoted
 
 KUSTOMIZATION = "kustomization.yaml"
+SECRETS = "secrets"
+"""The folder in this one with what was moved out of the images, of which kustomize makes a Secret."""
 
 _CRON_JOBS = "cronjobs.yaml"
 _JOBS_APART = """\
@@ -65,4 +67,7 @@ def _kustomization(machine: Machine, files: Mapping[str, str]) -> str:
         *(f"  - {name}" for name in files),
         *(f"#  - {name}  # {told}" for name, told in _HINTS.items()),
     ]
+    if machine.secrets:
+        lines += ["secretGenerator:", f"  - name: {machine.name}-secrets", "    files:"]
+        lines += [f"      - {quoted(f'{SECRETS}/{name}')}" for name in machine.secrets]
     return "".join(f"{line}\n" for line in lines)

@@ -7,10 +7,12 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from converters import process
+from converters.guest.secrets.values import SecretMount
 from converters.guest.services.unit_file import Settings, parse_unit
 from converters.manifests.compose import compose_text
 from converters.manifests.fig import fig
@@ -20,9 +22,11 @@ from converters.manifests.machine import machine
 from converters.manifests.quadlet import quadlet
 from converters.manifests.run_script import run_script
 from converters.plan import HealthCheck, Resources
+from tests.compose_schema import compose_schema
 from tests.converters.manifests.machines import (
     DATABASE,
     IMAGES,
+    NGINX,
     PLAN,
     PRIVILEGE,
     REFERENCE,
@@ -206,3 +210,47 @@ def test_what_a_person_decided(tmp_path: Path) -> None:
     assert data["readinessProbe"]["exec"]["command"] == ["/bin/ask", "$$me", "100%"]
     assert data["resources"]["requests"] == {"cpu": "250m", "memory": "0Mi"}
     assert yaml.safe_load(fig(described))["machine"]["entrypoint"] == "/bin/sh"
+
+
+SECRETS = (
+    SecretMount("key", "/etc/ssl/key", "/run/secrets/key"),
+    SecretMount("x.env", "", "/run/secrets/x.env"),
+)
+
+
+def test_secrets_come_from_files_beside(tmp_path: Path) -> None:
+    plan = replace(PLAN, services=(NGINX, replace(DATABASE, secrets=SECRETS)))
+    described = machine(plan, REFERENCE, IMAGES)
+    document = yaml.safe_load(compose_text(described))
+    jsonschema.validate(document, compose_schema())
+    assert document["secrets"]["key"] == {"file": "./web-01.secrets/key"}
+    assert document["services"]["mariadb-main"]["secrets"] == [
+        {"source": one.name, "target": one.source} for one in SECRETS
+    ]
+    bind = "web-01.secrets/key:/run/secrets/key:ro"
+    _, _, database = started(run_script(described), tmp_path)
+    assert f"{tmp_path}/{bind}" in options(database, "--volume")
+    unit = command_line(fleet(described)["web-01.mariadb-main.service"])
+    assert f"/etc/orchestrate/{bind}" in options(unit, "--volume")
+    podman = command_line(generated(quadlet(described), tmp_path)["web-01.mariadb-main.service"])
+    assert f"{tmp_path}/{bind},z" in options(podman, "-v")
+    assert f"./{bind}" in yaml.safe_load(fig(described))["mariadbmain84c2dd"]["volumes"]
+
+
+def test_kustomize_makes_a_secret(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there")
+    plan = replace(PLAN, services=(NGINX, replace(DATABASE, secrets=SECRETS)))
+    (tmp_path / "secrets").mkdir()
+    for one in SECRETS:
+        (tmp_path / "secrets" / one.name).write_bytes(b"\0\xff")
+    for name, text in kubernetes(machine(plan, REFERENCE, IMAGES)).items():
+        (tmp_path / name).write_text(text)
+    answer = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True)
+    objects = {one["kind"]: one for one in yaml.safe_load_all(answer.stdout)}
+    assert objects["Secret"]["data"] == {"key": "AP8=", "x.env": "AP8="}
+    pod = objects["StatefulSet"]["spec"]["template"]["spec"]
+    (volume,) = (one for one in pod["volumes"] if one["name"] == "secrets")
+    assert volume["secret"] == {"defaultMode": 256, "secretName": objects["Secret"]["metadata"]["name"]}
+    mounts = {one["mountPath"]: one.get("subPath") for one in pod["containers"][1]["volumeMounts"]}
+    assert mounts["/run/secrets/key"] == "key"
