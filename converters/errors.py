@@ -49,6 +49,13 @@ class UnsupportedError(ConvertError):
     kind = "unsupported"
 
 
+class PlanError(ConvertError):
+    """A plan file or a rule file says what cannot be, or does not fit the machine."""
+
+    kind = "plan"
+    exit_code = 64
+
+
 class NoLinuxError(ConvertError):
     """No Linux root file system on any volume of the guest."""
 

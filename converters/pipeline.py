@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from functools import cache
 
-from converters import absent, init
+from converters import init
 from converters.entrypoint import INIT, SERVICES, file_name
-from converters.grouping import arranged
-from converters.guest.facts import GuestFacts, MountPoint, VolumeRole
-from converters.guest.kernel.target import this_machine
+from converters.guest.facts import Inspection
 from converters.image.additions import files_layer
 from converters.image.config import (
     CONFIG_MEDIA_TYPE,
@@ -21,17 +18,17 @@ from converters.image.config import (
     describe,
     image_config,
     manifest,
-    standard_labels,
 )
 from converters.image.layer import Layer, compress_layer
 from converters.image.names import repository_names
 from converters.init.specification import to_json
 from converters.outputs.base import Descriptor, Output
-from converters.plan import ImagePlan, plan_image
+from converters.plan import ImagePlan
+from converters.planfile.writing import plan_text
+from converters.planning import understood
 from converters.reader.parent import Reader
-from converters.request import Converted, Progress, Request, ServiceImage
+from converters.request import Converted, Progress, Proposal, Request, ServiceImage
 from converters.running.merge import with_running
-from converters.told import with_verdict
 
 X86 = "amd64"
 """The architecture of a guest none of whose programs tells it: vSphere runs x86 machines."""
@@ -56,14 +53,8 @@ def convert(
         ConvertError: there is no image, and the output shows none.
     """
     began = time.monotonic()
-    inspection = reader.inspect()
-    if request.running is not None:
-        inspection = replace(inspection, guest=with_running(inspection.guest, request.running))
-    named = labels(request, inspection.guest)
-    plan = plan_image(inspection.guest, request.machine, named, request.hardening)
-    plan = replace(plan, notes=(*plan.notes, *absent.notes(request.disks, inspection.unread)))
-    plan = with_verdict(plan, inspection.guest, request.target_kernel or this_machine(), date.today())
-    plan = arranged(replace(plan, data_volumes=data_volumes(inspection.mounts)), request.grouping)
+    inspection = _looked(request, reader)
+    _, plan = understood(request, inspection)
     inspected = time.monotonic()
     layer = compress_layer(
         reader.tar(plan.directories),
@@ -100,6 +91,25 @@ def convert(
         if len(plan.services) > 1 or not plan.service
         else (),
     )
+
+
+def _looked(request: Request, reader: Reader) -> Inspection:
+    """What the guest's disks tell, and what was seen of it while it ran, which counts more."""
+    inspection = reader.inspect()
+    if request.running is None:
+        return inspection
+    return replace(inspection, guest=with_running(inspection.guest, request.running))
+
+
+def propose(request: Request, reader: Reader) -> Proposal:
+    """Look at a guest and say what ``convert`` would make of it; nothing is converted.
+
+    Raises ``ConvertError``.
+    """
+    inspection = _looked(request, reader)
+    draft, plan = understood(request, inspection)
+    text = plan_text(draft, plan, inspection.notes, request.machine.instance_uuid)
+    return Proposal(inspection, plan, text)
 
 
 def _own_layers(plan: ImagePlan) -> Iterator[tuple[Layer, bytes]]:
@@ -154,19 +164,6 @@ def _tags(services: Sequence[ServiceImage]) -> list[str]:
     """A tag for each service, no two the same."""
     names = repository_names([(service.name, service.name) for service in services])
     return [names[service.name] for service in services]
-
-
-def data_volumes(mounts: Sequence[MountPoint]) -> tuple[MountPoint, ...]:
-    """File systems that hold a machine's data; a directory that is shown twice is none."""
-    return tuple(mount for mount in mounts if mount.role is VolumeRole.DATA and not mount.bound)
-
-
-def labels(request: Request, guest: GuestFacts) -> tuple[tuple[str, str], ...]:
-    """The image's labels: the specification's own, then the request's."""
-    standard = standard_labels(
-        title=request.machine.name, description=f"{guest.release.name}, converted from a virtual machine"
-    )
-    return (*standard.items(), *request.labels)
 
 
 def put_blob(output: Output, descriptor: Descriptor, content: bytes) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from converters.entrypoint import entrypoint
 from converters.guest.facts import DataDirectory, Directory, GuestFacts, MountPoint, Port, Role, Service
@@ -18,6 +18,10 @@ from converters.init.specification import Specification
 from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
 
 MIB = 1 << 20
+
+AUTO = "auto"
+NOTHING = "shell"
+"""What a machine's own image starts, where it is no service that somebody has named."""
 
 SERVICE_LABEL = OUR_LABELS + "service"
 
@@ -51,6 +55,8 @@ class MachineFacts:
     """vSphere's shares of one of its processors (1,000 is normal); 0 when not known."""
     restart_priority: str = ""
     """vSphere HA's word: ``disabled``, ``lowest`` … ``highest``; empty when not known."""
+    instance_uuid: str = ""
+    """vCenter's identifier of the VM, which survives a rename; empty when it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,32 @@ class Decision:
     """What was changed, as the end of a sentence: ``ports are 8080/tcp``."""
     source: str
     """``rule 3 of fleet.rules.yaml``, ``plan web01.plan.yaml``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChoice:
+    """What a person decides of a service beside the facts."""
+
+    resources: Resources | None = None
+    """Its own; None: the machine's."""
+    health: HealthCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a person decides of a machine beside the facts, which are changed before anything is planned."""
+
+    starts: str = AUTO
+    """What the machine's own image starts: ``AUTO``, ``NOTHING``, or a service by its name."""
+    resources: Resources | None = None
+    """None: those that the virtualisation layer tells."""
+    services: Mapping[str, ServiceChoice] = field(default_factory=dict)
+    """By name."""
+    decisions: tuple[Decision, ...] = ()
+
+
+NO_CHOICES = Choices()
+_NO_CHOICE = ServiceChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +193,13 @@ def plan_image(
     machine: MachineFacts,
     labels: tuple[tuple[str, str], ...] = (),
     hardening: Hardening = STANDARD,
+    choices: Choices = NO_CHOICES,
 ) -> ImagePlan:
     """What the images of ``guest`` start.
 
     The only application service, if it is known how to start it, becomes the entrypoint. Of several, each
     gets an image of its own, and the machine's own image starts a shell: one that starts the wrong one of two
-    looks healthy and is not.
+    looks healthy and is not. A person may choose otherwise.
 
     Args:
         labels: of the image, by name.
@@ -174,15 +207,18 @@ def plan_image(
     """
     applications = [service for service in guest.services if service.role is Role.APPLICATION]
     ordered = tuple(sorted(labels))
-    services = tuple(_service_plans(applications, guest, ordered, hardening))
+    services = tuple(_service_plans(applications, guest, ordered, hardening, choices))
     jobs = job_plans(guest)
-    only = services[0] if len(applications) == len(services) == 1 else None
+    alone = len(applications) == len(services) == 1 and choices.starts != NOTHING
+    only = services[0] if alone else None
+    chosen = next((one for one in services if one.name == choices.starts), None)
+    started = only or chosen
     return ImagePlan(
         name=machine.name,
         hostname=guest.hostname,
         architecture=guest.architecture,
-        run=replace(only.run if only else RunConfig(cmd=SHELL, env=guest.environment), labels=ordered),
-        resources=resources(machine),
+        run=replace(started.run if started else RunConfig(cmd=SHELL, env=guest.environment), labels=ordered),
+        resources=choices.resources or resources(machine),
         service=only.name if only else "",
         services=services,
         jobs=jobs,
@@ -190,10 +226,12 @@ def plan_image(
         search_domains=guest.search_domains,
         directories=guest.directories,
         notes=(
-            *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services)),
+            *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services, chosen)),
             *told_jobs(jobs),
             *told_without_command(guest.jobs),
         ),
+        starts=chosen.name if chosen and not only else "",
+        decisions=choices.decisions,
     )
 
 
@@ -202,8 +240,10 @@ def _service_plans(
     guest: GuestFacts,
     labels: tuple[tuple[str, str], ...],
     hardening: Hardening,
+    choices: Choices,
 ) -> Iterator[ServicePlan]:
     for service in applications:
+        choice = choices.services.get(service.name, _NO_CHOICE)
         found = entrypoint(service, guest.directories)
         if found is not None:
             named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
@@ -222,6 +262,8 @@ def _service_plans(
                 (*service.notes, *privilege.decisions),
                 privilege,
                 stop_seconds=service.specification.stop_seconds if service.specification else 90.0,
+                resources=choice.resources,
+                health=choice.health,
             )
 
 
@@ -260,13 +302,19 @@ def _unreachable(service: ServicePlan) -> tuple[str, ...]:
     )
 
 
-def _why_a_shell(applications: list[Service], services: tuple[ServicePlan, ...]) -> tuple[str, ...]:
+def _why_a_shell(
+    applications: list[Service], services: tuple[ServicePlan, ...], chosen: ServicePlan | None
+) -> tuple[str, ...]:
     """Why the machine's own image starts none of its services, and what became of each."""
     if not applications:
         return ("No application service was found, so the image starts a shell.",)
     planned = {service.name for service in services}
+    starts = f"starts {chosen.name}, as was decided" if chosen else "starts a shell"
     if len(applications) > 1:
-        first = f"{len(applications)} application services were found: {APART}"
+        apart = f"each has an image of its own; the machine's own {starts}." if chosen else APART
+        first = f"{len(applications)} application services were found: {apart}"
+    elif services:
+        first = f"Service {services[0].name} has an image of its own; the machine's own {starts}."
     else:
         first = "It is not known how to start its service, so the image starts a shell."
     return (

@@ -13,6 +13,7 @@ from converters.hardening import STANDARD, Hardening
 from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
 from converters.plan import ImagePlan, MachineFacts
+from converters.planfile.decide import NO_DECISIONS, Decisions
 from converters.running.document import RunningFacts
 
 
@@ -67,6 +68,7 @@ class Request:
     """Of the hosts that will run the containers; None: that of the machine that converts."""
     running: RunningFacts | None = None
     """What was seen of the machine while it ran."""
+    decisions: Decisions = NO_DECISIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,16 @@ class Progress:
     """Bytes of the guest's tree read so far, as tar."""
     pushed_bytes: int = 0
     """Compressed bytes sent to the output so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a conversion would make of a guest, for a person to look at and to change."""
+
+    inspection: Inspection
+    plan: ImagePlan
+    text: str
+    """The plan file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,7 @@ def machine_facts(vm: VirtualMachine) -> MachineFacts:
         memory_reservation_mib=vm.memory.reservation,
         cpu_shares_per_core=vm.cpu.shares // vm.cpus if vm.cpus else 0,
         restart_priority=vm.restart_priority.value,
+        instance_uuid=vm.instance_uuid,
     )
 
 

@@ -58,6 +58,7 @@ class Section(StrEnum):
     READING = "Reading disks"
     CONTAINERS = "Containers"
     VERIFYING = "Trying the containers"
+    PLANS = "Plans"
     RECORDS = "Records"
 
 
@@ -504,6 +505,30 @@ class Settings(BaseModel):
         8, Section.READING, IMAGE_VERBS, "GiB of a guest's disks that it may change in its copy.", gt=0
     )
 
+    plan_only: bool = _setting(
+        False,
+        Section.PLANS,
+        IMAGE_VERBS,
+        "Write each machine's plan, to be edited and handed back, and convert nothing. That takes a look at "
+        "the disks: a VM's snapshot is made and removed, and with --transport nfc its disks are copied as "
+        "for a conversion; --transport datastore reads what the look needs.",
+    )
+    plan: Path | None = _setting(
+        None, Section.PLANS, frozenset({Verb.CONVERT}), "Plan file of the machine: it decides."
+    )
+    plans: Path | None = _setting(
+        None,
+        Section.PLANS,
+        IMAGE_VERBS,
+        "Folder of plan files (*.yaml), each for the machine that it names; with --plan-only, where they are "
+        "written. A machine without one is converted as it was found.",
+    )
+    rules: Path | None = _setting(
+        None,
+        Section.PLANS,
+        IMAGE_VERBS,
+        "YAML file of rules about all machines (docs/plan.md); a machine's own plan wins over them.",
+    )
     output: Path = _setting(
         Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and deployment files."
     )

@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from converters.errors import PlanError
 from converters.image.config import vm_labels
 from converters.image.names import repository_names
 from converters.outputs.registry import RegistryOutput
 from converters.pipeline import convert as convert_guest
-from converters.pipeline import publish
+from converters.pipeline import propose, publish
+from converters.planfile.decide import Decisions
 from converters.reader.parent import Reader
 from converters.request import Converted, Request, Target
 from converters.request import Progress as Step
@@ -23,6 +25,7 @@ from orchestrator.cli.given import Given, given
 from orchestrator.cli.options import CONTEXT, SectionedCommand, settings_from, settings_options
 from orchestrator.errors import ExitCode
 from orchestrator.files import require_unchanged
+from orchestrator.plans import NEWER, Plans, read_plans, write_plan
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
 from orchestrator.verify.verifier import lines as verdict_lines
@@ -51,30 +54,73 @@ def convert(ctx: click.Context, /, disks: tuple[Path, ...], name: str, **paramet
       orchestrate convert web.vmdk --registry localhost:5000/vms
       orchestrate convert web.ova --registry localhost:5000/vms
       orchestrate convert system.qcow2 data.raw --name db01 --registry localhost:5000/vms
+      orchestrate convert web.vmdk --plan-only        # then edit orchestrate-out/web.plan.yaml
+      orchestrate convert web.vmdk --plan orchestrate-out/web.plan.yaml --registry localhost:5000/vms
     """
     settings = settings_from(ctx, parameters)
-    registry_prefix(settings)  # before anything is read
+    plans = read_plans(settings)
+    if not settings.plan_only:
+        registry_prefix(settings)  # before anything is read
     with scratch_folder(settings) as scratch:
-        return convert_machine(given(disks, name, settings, scratch), settings, scratch)
+        machine = given(disks, name, settings, scratch)
+        request = _request(machine, settings, _decisions(machine, settings, plans))
+        if settings.plan_only:
+            return plan_machine(machine, request, settings, scratch)
+        return convert_machine(machine, request, settings, scratch)
 
 
-def convert_machine(machine: Given, settings: Settings, scratch: Path) -> int:
-    """Convert, publish, write the deployment files, and tell what came of it; the exit status."""
-    console = Console(stderr=True)
+def _decisions(machine: Given, settings: Settings, plans: Plans) -> Decisions:
+    """What was decided of the machine. Raises ``PlanError`` when ``--plan`` is that of another one."""
+    name, uuid = machine.facts.name, machine.facts.instance_uuid
+    if settings.plan is not None and settings.plan in plans.unused([(name, uuid)]):
+        plan = plans.files[settings.plan]
+        raise PlanError(
+            f"{settings.plan} is the plan of machine {plan.machine} {plan.uuid}".rstrip()
+            + f", and this is {name} {uuid}".rstrip(),
+            "give the machine its name with --name, or change `machine` and `uuid` in the plan",
+        )
+    return plans.decisions(name, uuid)
+
+
+def _request(machine: Given, settings: Settings, decisions: Decisions) -> Request:
     name = machine.facts.name
-    repository = f"{registry_prefix(settings)}/{repository_names([(name, name)])[name]}"
-    labels = vm_labels(name=name, moref="", instance_uuid=machine.instance_uuid, datacenter="")
-    request = Request(
+    repository = repository_names([(name, name)])[name]
+    labels = vm_labels(name=name, moref="", instance_uuid=machine.facts.instance_uuid, datacenter="")
+    return Request(
         disks=machine.disks,
         machine=machine.facts,
-        target=Target(repository, (settings.tag,)),
+        target=Target(
+            repository if settings.plan_only else f"{registry_prefix(settings)}/{repository}", (settings.tag,)
+        ),
         labels=tuple(labels.items()),
         reading=reading(settings),
         hardening=hardening(settings),
         grouping=settings.grouping,
         target_kernel=target_kernel(settings),
         running=running_facts(settings, name),
+        decisions=decisions,
     )
+
+
+def plan_machine(machine: Given, request: Request, settings: Settings, scratch: Path) -> int:
+    """Look into the disks and write the plan; the exit status."""
+    with Reader(request.disks, request.reading, scratch) as reader:
+        proposal = propose(request, reader)
+    require_unchanged(machine.files)
+    console = Console(stderr=True)
+    for note in (*machine.notes, *proposal.inspection.notes):
+        console.print(f"  note: {note}", markup=False)
+    path = write_plan(settings.plans or settings.output, request.target.repository, proposal.text)
+    if path.suffix == NEWER:
+        console.print(f"  note: {path.with_suffix('')} differs and is kept; this one lies beside it")
+    click.echo(path)
+    return ExitCode.OK
+
+
+def convert_machine(machine: Given, request: Request, settings: Settings, scratch: Path) -> int:
+    """Convert, publish, write the deployment files, and tell what came of it; the exit status."""
+    console = Console(stderr=True)
+    repository = request.target.repository
     with (
         Reader(request.disks, request.reading, scratch) as reader,
         RegistryOutput(repository, registry_access(settings)) as output,

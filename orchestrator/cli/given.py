@@ -25,7 +25,6 @@ class Given:
 
     facts: MachineFacts
     disks: tuple[DiskSource, ...]
-    instance_uuid: str = ""
     files: tuple[FileMark, ...] = ()
     """Files that must not change until its disks are read."""
     notes: tuple[str, ...] = ()
@@ -62,7 +61,7 @@ def _described(path: Path, name: str, settings: Settings, scratch: Path) -> Give
     found = files_stage(FilesOrder(verdict.files, verdict.vm.disks), work)
     facts = machine_facts(verdict.vm)
     facts = replace(facts, name=name) if name else facts
-    return Given(facts, found.disks, verdict.vm.instance_uuid, found.files, verdict.remarks)
+    return Given(facts, found.disks, found.files, verdict.remarks)
 
 
 def _chosen(path: Path, verdicts: tuple[Verdict, ...], name: str) -> Verdict:
