@@ -47,7 +47,8 @@ def read_tree(image: Path, scratch: Path) -> Tree:
             if entry.kind is Kind.SOCKET:
                 continue
             first = first_names.setdefault(entry.inode, entry.path)
-            is_link = entry.kind is not Kind.DIRECTORY and first != entry.path
+            # Like busybox's tar, which asks the count of links whether a file may have another name.
+            is_link = entry.nlink > 1 and entry.kind is not Kind.DIRECTORY and first != entry.path
             digest = _digest(tree.read, entry) if entry.kind is Kind.FILE else ""
             members[entry.path] = judge.Member(
                 kind=str(entry.kind),
@@ -55,7 +56,7 @@ def read_tree(image: Path, scratch: Path) -> Tree:
                 uid=entry.uid % judge.OWNERS,
                 gid=entry.gid % judge.OWNERS,
                 size=entry.size if entry.kind is Kind.FILE else 0,
-                seconds=entry.mtime_ns // 1_000_000_000 % judge.TIMES,
+                seconds=max(entry.mtime_ns // 1_000_000_000, 0) % judge.TIMES,
                 target=entry.target,
                 device=(entry.major, entry.minor),
                 first_name=first if is_link else b"",

@@ -14,8 +14,8 @@ from converters.filesystems.base import Kind
 from converters.filesystems.initrd import ATTACH, recovery_initrd
 
 TOO_LARGE = "too large"
-OWNERS, TIMES = 8**7, 8**11
-"""Beyond which numbers are cut by busybox's tar."""
+OWNERS, TIMES = 8**8, 8**12
+"""Beyond which numbers are cut by busybox's tar; times before 1970 become 0."""
 _KERNEL = "/usr/bin/linux.uml"
 _DONE = "done"
 _ARCHIVE_SIZE = 128 << 20

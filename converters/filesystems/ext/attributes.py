@@ -68,6 +68,10 @@ class Attributes:
         if not inode.xattr_block:
             return stored
         metadata = self._metadata
+        try:
+            metadata.check_range(inode.xattr_block)
+        except FilesystemError as error:
+            raise FilesystemError(f"its extended attributes: {error.message}") from error
         # The checksum covers the block's number, not the inode's: many inodes may share the block.
         code = metadata.library.ext2fs_read_ext_attr3(metadata.handle, inode.xattr_block, self._buffer, 0)
         metadata.channel.check(code, f"its extended attributes at disk block {inode.xattr_block}")

@@ -88,6 +88,7 @@ def load() -> ctypes.PyDLL:
         ) from error
     handle, inode, block = c_void_p, c_uint32, c_uint64
     pointer_to_handle = ctypes.POINTER(c_void_p)
+    pointer_to_block = ctypes.POINTER(c_uint64)
     manager = ctypes.POINTER(IoManager)
     for name, result, *arguments in (
         ("ext2fs_open2", c_long, c_char_p, c_char_p, c_int, c_int, c_uint, manager, pointer_to_handle),
@@ -97,6 +98,13 @@ def load() -> ctypes.PyDLL:
         ("ext2fs_group_desc_csum_verify", c_int, handle, c_uint32),
         ("ext2fs_dir_block_csum_verify", c_int, handle, inode, c_char_p),
         ("ext2fs_extent_block_csum_verify", c_int, handle, inode, c_char_p),
+        ("ext2fs_block_bitmap_loc", c_uint64, handle, c_uint32),
+        ("ext2fs_inode_bitmap_loc", c_uint64, handle, c_uint32),
+        ("ext2fs_inode_table_loc", c_uint64, handle, c_uint32),
+        (
+            *("ext2fs_super_and_bgd_loc2", c_long, handle, c_uint32),
+            *(pointer_to_block, pointer_to_block, pointer_to_block, ctypes.POINTER(c_uint32)),
+        ),
         ("ext2fs_crc32c_le", c_uint32, c_uint32, c_char_p, c_size_t),
         ("initialize_ext2_error_table", None),
         ("error_message", c_char_p, c_long),

@@ -15,6 +15,7 @@ from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext import library, mapping, superblock
 from converters.filesystems.ext.channel import Channel
 from converters.filesystems.ext.inode import Inode
+from converters.filesystems.ext.system_zones import SystemZones, group_zones
 from converters.filesystems.memory import Cache, Memory
 
 ROOT = 2
@@ -58,6 +59,7 @@ class Metadata:
         self._raw = ctypes.create_string_buffer(self.superblock.inode_size)
         self._inodes: Cache[int, Inode] = memory.cache()
         self._verified_groups: set[int] = set()
+        self._zones: SystemZones | None = None
 
     def _open(self, size: int) -> superblock.Superblock:
         head = superblock.parse(self.channel.read(superblock.SIZE, superblock.OFFSET))
@@ -101,12 +103,16 @@ class Metadata:
         geometry = self.superblock
         if number > geometry.inodes or (number < geometry.first_inode and number != ROOT):
             raise FilesystemError(f"a name leads to inode {number}, which can have none")
+        return self._inodes.put(number, self._decoded(number), _INODE_BYTES)
+
+    def _decoded(self, number: int) -> Inode:
+        geometry = self.superblock
         self._verify_group((number - 1) // geometry.inodes_per_group)
         code = self.library.ext2fs_read_inode_full(self.handle, number, self._raw, geometry.inode_size)
         self.channel.check(code, f"inode {number} cannot be read")
         inode = inodes.decode(self._raw.raw, number, geometry)
         self._check_pointers(inode)
-        return self._inodes.put(number, inode, _INODE_BYTES)
+        return inode
 
     def runs(self, inode: Inode) -> Iterator[mapping.Run]:
         """The written blocks of an inode without inline data, in order and inside the file system.
@@ -122,10 +128,7 @@ class Metadata:
                 blocks = -(-inode.size // geometry.block_size)
                 runs = mapping.block_map(inode.block, blocks, geometry.block_size, self.block)
             for run in runs:
-                if run.physical <= geometry.first_data_block or run.physical + run.blocks > geometry.blocks:
-                    raise FilesystemError(
-                        f"its data at disk block {run.physical} lies outside the file system"
-                    )
+                self.check_range(run.physical, run.blocks)
                 yield run
         except FilesystemError as error:
             raise FilesystemError(f"inode {inode.number}: {error.message}") from error
@@ -164,19 +167,39 @@ class Metadata:
         Raises:
             FilesystemError: outside the file system.
         """
-        if not self.superblock.first_data_block < number < self.superblock.blocks:
-            raise FilesystemError(f"disk block {number} lies outside the file system")
+        self.check_range(number)
         size = self.superblock.block_size
         return self.channel.read(size, number * size)
+
+    def check_range(self, block: int, count: int = 1) -> None:
+        """Refuse blocks that no inode can own, as ``ext4_inode_block_valid`` does.
+
+        Raises:
+            FilesystemError: they are outside the file system, or hold its own structures.
+        """
+        if block <= self.superblock.first_data_block or block + count > self.superblock.blocks:
+            raise FilesystemError(f"disk block {block} lies outside the file system")
+        if (self._zones or self._find_zones()).meet(block, count):
+            raise FilesystemError(f"disk block {block} holds the file system's own structures")
+
+    def _find_zones(self) -> SystemZones:
+        zones = list(group_zones(self.library, self.handle, self.superblock))
+        self._zones = SystemZones(zones)
+        if self.superblock.journal:
+            journal = self.runs(self._decoded(self.superblock.journal))
+            zones += [(run.physical, run.physical + run.blocks) for run in journal]
+            self._zones = SystemZones(zones)
+        return self._zones
 
     def _check_pointers(self, inode: Inode) -> None:
         """Refuse wild block numbers beyond a file's end too, as ``ext4_ind_check_inode`` does."""
         if inode.flags & _NO_BLOCK_MAP or inode.kind not in (Kind.FILE, Kind.DIRECTORY):
             return
-        first, end = self.superblock.first_data_block, self.superblock.blocks
-        for pointer in array("I", inode.block):
-            if pointer and not first < pointer < end:
-                raise FilesystemError(f"inode {inode.number}: block {pointer} lies outside the file system")
+        try:
+            for pointer in filter(None, array("I", inode.block)):
+                self.check_range(pointer)
+        except FilesystemError as error:
+            raise FilesystemError(f"inode {inode.number}: {error.message}") from error
 
     def _extent_verifier(self, number: int) -> mapping.Verify:
         verify = self.library.ext2fs_extent_block_csum_verify

@@ -39,6 +39,7 @@ REFUSED = {0x1: "compression", 0x1000: "dirdata"}
 """INCOMPAT features known by name alone."""
 
 _HAS_JOURNAL = 0x4
+_META_BG, _FLEXIBLE = 0x10, 0x200
 _STATE_ERRORS = 0x2
 _EXT2_INCOMPAT = 0x2 | 0x10
 _EXT3_INCOMPAT = _EXT2_INCOMPAT | NEEDS_RECOVERY
@@ -57,6 +58,12 @@ class Superblock:
     """Bytes that are allocated at once: a block, or more (bigalloc)."""
     blocks: int
     first_data_block: int
+    groups: int
+    """Block groups."""
+    flexible_groups: int
+    """How many of them keep their bitmaps and inode tables together (flex_bg); 1 without that feature."""
+    descriptor_blocks: int
+    """Of the table of group descriptors (before ``meta_bg`` begins), with those that it may grow into."""
     inodes: int
     inodes_per_group: int
     inode_size: int
@@ -71,6 +78,8 @@ class Superblock:
     checksum_seed: int | None
     """What metadata checksums start from; None where they start from the checksum of ``uuid``."""
     uuid: bytes
+    journal: int
+    """Inode number of the journal; 0 when it is elsewhere, or there is none."""
     external_journal: str
     """UUID of the device that holds the journal; empty when the journal is inside, or there is none."""
 
@@ -109,11 +118,21 @@ def parse(data: bytes) -> Superblock:
     compat, incompat, ro_compat = (0, 0, 0) if is_first_revision else struct.unpack_from("<3I", data, 0x5C)
     _check_features(incompat)
     is_outside = compat & _HAS_JOURNAL and u32(0xE0) == 0
+    block_size = 1024 << min(u32(0x18), 6)
+    blocks = u32(0x4) | (u32(0x150) << 32 if incompat & WIDE else 0)
+    groups = -(-(blocks - u32(0x14)) // max(u32(0x20), 1))
+    descriptor_size = u16(0xFE) if incompat & WIDE else 32
+    descriptor_blocks = -(-groups * descriptor_size // block_size)
+    if incompat & _META_BG:
+        descriptor_blocks = min(u32(0x104), descriptor_blocks)
     return Superblock(
-        block_size=1024 << min(u32(0x18), 6),
+        block_size=block_size,
         cluster_size=1024 << min(u32(0x1C if ro_compat & _BIGALLOC else 0x18), 30),
-        blocks=u32(0x4) | (u32(0x150) << 32 if incompat & WIDE else 0),
+        blocks=blocks,
         first_data_block=u32(0x14),
+        groups=groups,
+        flexible_groups=1 << min(data[0x174], 31) if incompat & _FLEXIBLE else 1,
+        descriptor_blocks=descriptor_blocks + u16(0xCE),
         inodes=u32(0x0),
         inodes_per_group=u32(0x28),
         inode_size=128 if is_first_revision else u16(0x58),
@@ -124,6 +143,7 @@ def parse(data: bytes) -> Superblock:
         has_errors=bool(u16(0x3A) & _STATE_ERRORS),
         checksum_seed=u32(0x270) if incompat & CHECKSUM_SEED else None,
         uuid=data[0x68:0x78],
+        journal=0 if is_outside or not compat & _HAS_JOURNAL else u32(0xE0),
         external_journal=str(uuid.UUID(bytes=data[0xD0:0xE0])) if is_outside else "",
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from converters.errors import FilesystemError
 from converters.filesystems.xfs import checksum
+from converters.filesystems.xfs.directory_check import BlockCheck
 from converters.filesystems.xfs.inode import Format, Inode
 from converters.filesystems.xfs.metadata import Metadata
 from converters.filesystems.xfs.superblock import Superblock
@@ -99,34 +100,54 @@ def _parse(block: bytes, number: int, superblock: Superblock) -> Iterator[Name]:
     """The entries in use of one block of the directory ``number``."""
     magic, end = block[:4], len(block)
     one, many = (b"XDB3", b"XDD3") if superblock.has_checksums else (b"XD2B", b"XD2D")
+    index, unused = None, 0
     if magic == one:
-        entries, _ = _TAIL.unpack_from(block, end - _TAIL.size)
+        entries, unused = _TAIL.unpack_from(block, end - _TAIL.size)
         end -= _TAIL.size + entries * _INDEX_ENTRY
+        index = block[max(end, 0) : -_TAIL.size]
     elif magic != many:
         raise FilesystemError(f"directory inode {number}: a block without its magic number")
-    if superblock.has_checksums and not (
-        int.from_bytes(block[_OWNER], "big") == number
-        and block[_UUID] == superblock.uuid
-        and checksum.is_right(block, _CHECKSUM)
-    ):
-        raise FilesystemError(f"directory inode {number}: wrong checksum in a block")
+    check = _check(block, number, superblock, index, unused)
     place = _LONG_HEADER if superblock.has_checksums else _SHORT_HEADER
     after = 3 if superblock.has_types else 2
     while place < end:
+        begin = place
         tag, length = _UNUSED.unpack_from(block, place)
         if tag == _FREE:
             place += length
             if not length or length % _ALIGNMENT or place > end:
                 raise FilesystemError(f"directory inode {number}: damaged free space in a block")
+            if check:
+                check.free(begin, length)
             continue
         target, length = _NUMBER_AND_LENGTH.unpack_from(block, place)
         start = place + _NUMBER_AND_LENGTH.size
         place += -(-(_NUMBER_AND_LENGTH.size + length + after) // _ALIGNMENT) * _ALIGNMENT
         if place > end:
             raise FilesystemError(f"directory inode {number}: an entry reaches beyond its block")
-        yield _checked(block[start : start + length], number), target
+        name = block[start : start + length]
+        if check:
+            check.entry(begin, place, name)
+        yield _checked(name, number), target
     if place != end:
         raise FilesystemError(f"directory inode {number}: a block does not end with its last entry")
+    if check:
+        check.end()
+
+
+def _check(
+    block: bytes, number: int, superblock: Superblock, index: bytes | None, unused: int
+) -> BlockCheck | None:
+    """Verifies the checksum; what has none is to be checked entry by entry."""
+    if not superblock.has_checksums:
+        return BlockCheck(block, None if superblock.folds_case else index, unused)
+    if not (
+        int.from_bytes(block[_OWNER], "big") == number
+        and block[_UUID] == superblock.uuid
+        and checksum.is_right(block, _CHECKSUM)
+    ):
+        raise FilesystemError(f"directory inode {number}: wrong checksum in a block")
+    return None
 
 
 def _checked(name: bytes, number: int) -> bytes:

@@ -17,7 +17,7 @@ _LARGEST_INODE = 2048
 _LARGEST_DIRECTORY_BLOCK = 65536
 
 _VERSION_4, _VERSION_5 = 4, 5
-_HAS_UNWRITTEN, _HAS_DIRECTORIES_2, _HAS_MORE = 0x1000, 0x2000, 0x8000
+_HAS_UNWRITTEN, _HAS_DIRECTORIES_2, _FOLDS_CASE, _HAS_MORE = 0x1000, 0x2000, 0x4000, 0x8000
 _FEATURES2_FTYPE = 0x200
 _FTYPE, _META_UUID, _NREXT64 = 0x1, 0x4, 0x20
 UNDERSTOOD = {
@@ -63,6 +63,8 @@ class Superblock:
     """Version 5: metadata carry a checksum and say what they are."""
     has_types: bool
     """Whether directories say what their entries are (``ftype``)."""
+    folds_case: bool
+    """Whether names that differ in the case of ASCII letters are one (``mkfs.xfs -n version=ci``)."""
     uuid: bytes
     """As metadata carry it, which is not what blkid(8) shows once it was changed (``meta_uuid``)."""
 
@@ -130,6 +132,7 @@ def parse(sector: bytes) -> Superblock:
         has_types=bool(
             incompat & _FTYPE if is_5 else flags & _HAS_MORE and number(200, 4) & _FEATURES2_FTYPE
         ),
+        folds_case=bool(flags & _FOLDS_CASE),
         uuid=sector[248:264] if incompat & _META_UUID else sector[32:48],
     )
     _check_geometry(found)
