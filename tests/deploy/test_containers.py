@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from docker.errors import NotFound
 from docker.models.containers import Container
 
 from deploy.demo import guests, simulator
@@ -34,6 +35,8 @@ from tests.waiting import until
 pytestmark = [pytest.mark.containers, pytest.mark.root, needs_root, pytest.mark.timeout(2400)]
 
 USER = 10001
+# The simulator's ESXi hosts have no addresses of their own.
+UNCHECKED = {"ORCHESTRATE_SKIP_CHECK": "hosts"}
 NEEDED = {"GOVC_URL": "not used", "GOVC_USERNAME": simulator.USERNAME, "GOVC_DATACENTER": "DC0"}
 WORKERS = 2
 _RUN_SECONDS = 600
@@ -46,7 +49,7 @@ class Ran:
     without_libguestfs: dict[str, Any]
     """Report of the first."""
     report: dict[str, Any]
-    """Of the second, with every engine."""
+    """Of the second, with no other engine, for what the first left out."""
     registry: str
     """URL, from this machine."""
     workers: tuple[Container, ...]
@@ -71,7 +74,7 @@ class Ran:
 
 
 def btrfs_guest(folder: Path) -> Path:
-    """A disk that only libguestfs reads: a btrfs that is the seed of others."""
+    """A disk that is not read in process: a btrfs that is the seed of others."""
     tree, disk = folder / "tree", folder / "btrfs.raw"
     tiny.populate(tree, "btrfs")
     (tree / "etc/fstab").write_text("")
@@ -127,8 +130,12 @@ def run(services: Stack, vcenter: Simulator) -> Ran:
     services.start("scheduler")
     workers = tuple(services.start("worker") for _ in range(WORKERS))
     return Ran(
-        report(services.start("orchestrator", ORCHESTRATE_ENGINES="ext2fs uml")),
-        report(services.start("orchestrator")),
+        report(
+            services.start(
+                "orchestrator", **UNCHECKED, ORCHESTRATE_ENGINES="ext2fs uml", ORCHESTRATE_EXCLUDE="btrfs"
+            )
+        ),
+        report(services.start("orchestrator", **UNCHECKED, ORCHESTRATE_ENGINES="guestfs")),
         f"http://{services.address(registry)}:5000",
         workers,
         f"http://{services.address(prometheus)}:9090",
@@ -140,7 +147,10 @@ def report(orchestrator: Container) -> dict[str, Any]:
     """The report of a run, once it has ended."""
     status = orchestrator.wait(timeout=_RUN_SECONDS)["StatusCode"]
     assert status in (ExitCode.OK, ExitCode.SOME_FAILED), orchestrator.logs().decode()
-    stream, _ = orchestrator.get_archive("/var/lib/orchestrate/report/report.json")
+    try:
+        stream, _ = orchestrator.get_archive("/var/lib/orchestrate/report/report.json")
+    except NotFound:
+        pytest.fail(f"no run began: {orchestrator.logs().decode()}")
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
         content = archive.extractfile("report.json")
         assert content is not None
@@ -181,8 +191,8 @@ def test_a_dirty_guest_is_recovered_by_user_mode_linux_in_the_worker(ran: Ran) -
     assert sum(path.startswith("srv/new/") for path in files) == dirty.NEW_FILES + 1
 
 
-def test_libguestfs_reads_in_the_worker_what_the_others_cannot(ran: Ran) -> None:
-    assert states(ran.without_libguestfs)["btrfs"] == "failed"
+def test_libguestfs_reads_in_the_worker(ran: Ran) -> None:
+    assert "btrfs" not in states(ran.without_libguestfs)
     assert ran.files("btrfs")["srv/www/index.html"].decode() == tiny.page("btrfs") + "\n"
 
 
