@@ -16,7 +16,7 @@ from converters.descriptors.vmx_machine import vmx_machine
 from converters.disks.base import DiskSource, FilePart, ImageFile, PackedDisk
 from converters.disks.detect import detect
 from converters.disks.survey import survey_disk
-from converters.errors import ConvertError, DefectError, DescriptorError
+from converters.errors import ConvertError, DefectError, DescriptorError, LimitError
 from converters.reader.failures import printable
 
 log = logging.getLogger(__name__)
@@ -82,9 +82,14 @@ def machines_at(
     try:
         found = _read(path, root, kind, verification)
     except Exception as error:  # whatever is wrong with one machine's files, the others are not to suffer
-        trouble = _trouble(error, path)
-        found = (FoundMachine(str(path), kind, "", Machine(path.stem), files=(str(path),), trouble=trouble),)
-    return tuple(map(_legible, found))
+        found = (troubled(path, _trouble(error, path)),)
+    return tuple(map(legible, found))
+
+
+def troubled(path: Path, trouble: ConvertError) -> FoundMachine:
+    """The machine of a descriptor or disk image that could not be read."""
+    kind = Descriptor.of(path)
+    return FoundMachine(str(path), kind, "", Machine(path.stem), files=(str(path),), trouble=trouble)
 
 
 def _read(path: Path, root: Path, kind: Descriptor, verification: Verification) -> tuple[FoundMachine, ...]:
@@ -101,6 +106,8 @@ def _trouble(error: Exception, path: Path) -> ConvertError:
     match error:
         case ConvertError():
             return error
+        case MemoryError():
+            return LimitError(f"{path} takes more memory than a descriptor may", "is it what its name says?")
         case OSError():
             return DescriptorError(f"cannot read {path}: {error.strerror}", "check the file and its owner")
         case _:
@@ -108,7 +115,7 @@ def _trouble(error: Exception, path: Path) -> ConvertError:
             return DefectError(f"internal error: {type(error).__name__}: {error}")
 
 
-def _legible(found: FoundMachine) -> FoundMachine:
+def legible(found: FoundMachine) -> FoundMachine:
     """The same, without control characters that a descriptor may have smuggled into what people read."""
     trouble = found.trouble
     if trouble is not None:

@@ -46,6 +46,13 @@ def rules(disks: Iterable[DiskSource], reading: Reading, *folders: str) -> Itera
         yield Rule("/tmp", _SOCKETS)
 
 
+def rules_of_descriptors(root: str) -> Iterator[Rule]:
+    """What the process that reads the descriptors below ``root`` may do to files."""
+    for path in (*_SYSTEM, *_python()):
+        yield Rule(path, RUN)
+    yield Rule(root, READ)
+
+
 def _python() -> Iterator[str]:
     """What Python may import yet."""
     yield from dict.fromkeys((sys.prefix, sys.base_prefix, *filter(None, sys.path)))

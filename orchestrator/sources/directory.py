@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from converters.descriptors.found import Descriptor, FoundMachine, machines_at
+from converters.descriptors.describer import Describer
+from converters.descriptors.found import Descriptor, FoundMachine
 from converters.descriptors.package import Verification
 from converters.errors import DiskError
 from orchestrator.errors import UsageError
@@ -70,7 +71,9 @@ def described_at(path: Path, verification: Verification) -> tuple[Verdict, ...]:
     """The verdicts on the machines of one descriptor, whose files lie in its folder or below."""
     root = path.resolve().parent
     verdicts = []
-    for found in machines_at(path.resolve(), root, verification):
+    with Describer(root, verification) as describer:
+        machines = describer.machines(path.resolve())
+    for found in machines:
         marked, marks = _marked(found)
         verdicts.append(_verdict(virtual_machine(marked, found.identifier, root, marks), marked, marks))
     return tuple(verdicts)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.descriptors.found import Descriptor, FoundMachine, machines_at
+from converters.descriptors.describer import Describer
+from converters.descriptors.found import Descriptor, FoundMachine
 from converters.descriptors.package import Verification
 
 IMAGES = frozenset({".vmdk", ".qcow2", ".qcow", ".vdi", ".vhd", ".vhdx", ".img", ".raw"})
@@ -26,7 +27,13 @@ class Tree:
 
 
 def read_tree(root: Path, verification: Verification) -> Tree:
-    """All machines below ``root``, which is resolved. Links are not followed.
+    """All machines below ``root``, which is resolved. Links are not followed."""
+    with Describer(root, verification) as describer:
+        return _described(root, describer)
+
+
+def _described(root: Path, describer: Describer) -> Tree:
+    """All machines that there are.
 
     A disk image that no descriptor names is a machine of its own, unless a VMX or OVF lies beside it: there
     it is more likely what is left of a snapshot, or a disk that was taken out of the machine.
@@ -38,7 +45,7 @@ def read_tree(root: Path, verification: Verification) -> Tree:
         for paths in folders
         for path in paths
         if Descriptor.of(path) is not Descriptor.NONE
-        for machine in machines_at(path, root, verification)
+        for machine in describer.machines(path)
     ]
     named = {name for machine in described for name in machine.files}
     alone: list[FoundMachine] = []
@@ -50,7 +57,7 @@ def read_tree(root: Path, verification: Verification) -> Tree:
                 if beside:
                     orphans.append(path)
                 else:
-                    alone += machines_at(path, root)
+                    alone += describer.machines(path)
     alone = list(_not_parts(alone))
     machines = sorted((*described, *alone), key=lambda machine: (machine.path, machine.identifier))
     return Tree(tuple(machines), (*listing.notes(root), *_told(orphans, described, root)))
