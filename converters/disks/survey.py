@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from converters.disks import qcow2
+from converters.disks import qcow2, vdi, vhd, vhdx
 from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, PackedDisk, RawFile
 from converters.disks.detect import image_format
 from converters.disks.parts import numbered_files
@@ -17,9 +17,7 @@ from converters.errors import DiskError
 _LONGEST_CHAIN = 64
 _NO_FILE = ("ZERO",)
 _QCOW2_SIZE = 24
-_VDI_SIZE = 0x170
-_VHD_SIZE = slice(48, 56)
-"""Where the headers of these formats, and the footer of the last, have the size of the disk."""
+"""Where its header has the size of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,14 @@ def _survey_image(image: Image, driver: str) -> Surveyed:
                 size, parent = _survey_vmdk(image, found)
             case "qcow2":
                 size, parent = _survey_qcow2(image, found)
+            case "vdi":
+                size, parent = vdi.size_and_parent(image)
+            case "vpc":
+                size, parent = vhd.size_and_parent(image)
+            case "vhdx":
+                size, parent = vhdx.size_and_parent(image)
             case _:
-                size, parent = _own_size(image, driver), None
+                size, parent = 0, None
         if depth == 0:
             capacity = size
         if parent is None:
@@ -96,15 +100,3 @@ def _survey_qcow2(image: Image, found: dict[str, None]) -> tuple[int, Image | No
     if not header.backing_name:
         return size, None
     return size, image.named(open_reference(image, "backing file", (header.backing_name,)))
-
-
-def _own_size(image: Image, driver: str) -> int:
-    """The size that an image of a format without references tells in its header or footer."""
-    match driver:
-        case "vdi":
-            return int.from_bytes(image.file.pread(8, _VDI_SIZE), "little")
-        case "vpc":
-            footer = image.file.pread(SECTOR, max(0, image.file.size - SECTOR))
-            return int.from_bytes(footer[_VHD_SIZE], "big") if footer.startswith(b"conectix") else 0
-        case _:
-            return 0

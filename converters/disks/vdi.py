@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _MOST_BLOCKS = 1 << 26
 """64 TiB in blocks of 1 MiB; 256 MiB of memory."""
 _NO_UUID = bytes(16)
 _MOST_CANDIDATES = 10_000
+_MOST_ENTRIES = 200_000
+"""Names in folders among which a parent is looked for: some seconds, on slow storage a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,17 @@ def read_header(image: Image) -> VdiHeader:
     )
 
 
+def size_and_parent(image: Image) -> tuple[int, Image | None]:
+    """Bytes that the guest sees, and what the image is over, if it is.
+
+    Raises:
+        DiskError: damaged, or its parent is absent or was changed.
+        UnsupportedError: a version that is not known.
+    """
+    header = read_header(image)
+    return header.size, _parent(image, header) if header.differencing else None
+
+
 def _parent(image: Image, header: VdiHeader) -> Image:
     """The parent, which a VDI names by its UUID alone: looked for beside the image and below its root.
 
@@ -164,11 +178,14 @@ def _parent(image: Image, header: VdiHeader) -> Image:
     """
     wanted = UUID(bytes_le=header.parent)
     if image.root is None:
-        raise DiskError(f"{image.path} is over the disk {wanted}, and a disk in an archive must stand alone")
-    for path in islice(_images(image.root), _MOST_CANDIDATES):
+        raise DiskError(
+            f"{image.path} is over the disk {wanted}, and a disk in an archive must stand alone",
+            "extract the archive and convert the image there",
+        )
+    for path in islice(_images(Path(image.path).resolve().parent, image.root), _MOST_CANDIDATES):
         with OpenFiles() as files:
             try:
-                candidate = image_at(str(path), str(image.root), files)
+                candidate = image_at(path, str(image.root), files)
                 found = read_header(candidate)
             except ConvertError:
                 continue  # another file of that name is no business of this disk
@@ -188,10 +205,27 @@ def _parent(image: Image, header: VdiHeader) -> Image:
     )
 
 
-def _images(root: Path) -> Iterator[Path]:
-    """Files below ``root`` that are called like a VDI; links are not followed."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(".vdi") and not (path := Path(folder) / name).is_symlink():
-                yield path
+def _images(folder: Path, root: Path) -> Iterator[str]:
+    """Files below ``root`` that are called like a VDI, the nearest to ``folder`` first.
+
+    Links are not followed. VirtualBox keeps a machine's snapshots in a folder below that of its disks. After
+    ``_MOST_ENTRIES`` names no more are looked at.
+    """
+    above = [one for one in folder.parents if one.is_relative_to(root)]
+    waiting = deque(dict.fromkeys((str(folder), *map(str, above), str(root))))
+    queued = set(waiting)
+    left = _MOST_ENTRIES
+    while waiting and left:
+        try:
+            with os.scandir(waiting.popleft()) as listing:
+                entries = sorted(islice(listing, left), key=lambda entry: entry.name)
+        except OSError:  # a folder that is closed to us, or has gone
+            continue
+        left -= len(entries)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.path not in queued:
+                    queued.add(entry.path)
+                    waiting.append(entry.path)
+            elif entry.name.lower().endswith(".vdi") and entry.is_file(follow_symlinks=False):
+                yield entry.path

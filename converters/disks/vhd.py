@@ -118,6 +118,19 @@ def open_vhd(image: Image, open_parent: Callable[[Image], Disk]) -> Disk:
     return disk
 
 
+def size_and_parent(image: Image) -> tuple[int, Image | None]:
+    """Bytes that the guest sees, and what the image is over, if it is.
+
+    Raises:
+        DiskError: damaged, or its parent is absent or another.
+        UnsupportedError: of an unknown type.
+    """
+    footer = read_footer(image)
+    if footer.kind != _DIFFERENCING:
+        return footer.size, None
+    return footer.size, _parent(image, _read_dynamic(image, footer))
+
+
 def _fixed(image: Image, footer: VhdFooter) -> Disk:
     if footer.size + SECTOR - 1 > image.file.size:  # old versions of Virtual PC wrote footers of 511 bytes
         raise incomplete(image.path, image.file, footer.size + SECTOR)

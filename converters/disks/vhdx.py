@@ -105,6 +105,16 @@ def open_differencing(image: Image, header: VhdxHeader, open_parent: Callable[[I
     return disk
 
 
+def size_and_parent(image: Image) -> tuple[int, Image | None]:
+    """Bytes that the guest sees, and what the image is over, if it is.
+
+    Raises:
+        DiskError: damaged, or its parent is absent or was changed.
+    """
+    header = read_header(image)
+    return header.size, _parent(image, header) if header.differencing else None
+
+
 def _parent(image: Image, header: VhdxHeader) -> Image:
     told = dict(header.locator)
     names = tuple(told[key].replace("\\", "/").encode() for key in _NAMES if told.get(key))

@@ -11,7 +11,7 @@ from converters.descriptors.describer import Describer
 from converters.descriptors.found import Descriptor, FoundMachine
 from converters.descriptors.package import Verification
 
-IMAGES = frozenset({".vmdk", ".qcow2", ".qcow", ".vdi", ".vhd", ".vhdx", ".img", ".raw"})
+IMAGES = frozenset({".vmdk", ".qcow2", ".qcow", ".vdi", ".vhd", ".vhdx", ".avhd", ".avhdx", ".img", ".raw"})
 """Endings of files that are taken for disk images."""
 _SHOWN = 5
 

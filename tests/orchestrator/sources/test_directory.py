@@ -25,6 +25,7 @@ from tests.converters.descriptors.packages import (
     system,
     write,
 )
+from tests.converters.disks import deltas
 from tests.orchestrator.sources.folders import DISK, flat_disk, source, vmx
 
 CAPACITY = f'ovf:capacity="{len(DISK)}"'
@@ -286,3 +287,15 @@ def test_a_source_that_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no folder"):
         source(tmp_path / "absent")
     assert source(tmp_path).stock().inventory.vms == ()
+
+
+def test_what_a_disk_is_over_is_no_machine_of_its_own(tmp_path: Path) -> None:
+    """Of checkpoints of Hyper-V the last is the machine, and a change of any file another content."""
+    size, base, leaf = 2 * deltas.MIB, tmp_path / "web.vhd", tmp_path / "web_1.avhd"
+    base.write_bytes(deltas.vhd(size, {0: b"0" * 512}, ident=bytes(15) + b"1"))
+    parent = bytes(15) + b"1"
+    leaf.write_bytes(deltas.vhd(size, {}, ident=bytes(15) + b"2", parent=parent, name="web.vhd"))
+    verdict = only(tmp_path)
+    assert verdict.vm.moref == "web_1.avhd"
+    assert verdict.files is not None
+    assert {mark.path for mark in verdict.files.marks} == {str(base), str(leaf)}
