@@ -22,6 +22,7 @@ from converters.image.config import (
 from converters.image.layer import Layer, compress_layer
 from converters.image.names import repository_names
 from converters.init.specification import to_json
+from converters.manifests.volumes import data_paths
 from converters.outputs.base import Descriptor, Output
 from converters.plan import ImagePlan
 from converters.planfile.writing import plan_text
@@ -56,12 +57,14 @@ def convert(
     inspection = _looked(request, reader)
     _, plan = understood(request, inspection)
     inspected = time.monotonic()
+    kept = data_paths(plan)
     layer = compress_layer(
-        reader.tar(plan.directories),
+        reader.tar(plan.directories, kept),
         output,
         on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
     )
     summary = reader.summary
+    plan = replace(plan, data_bytes=tuple(zip(kept, summary.sizes, strict=False)))
     own = tuple(_own_layers(plan))
     pushed = layer.descriptor.size
     for added, blob in own:

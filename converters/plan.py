@@ -174,6 +174,8 @@ class ImagePlan:
     search_domains: tuple[str, ...] = ()
     data_volumes: tuple[MountPoint, ...] = ()
     """File systems of their own that the machine mounted for its data."""
+    data_bytes: tuple[tuple[str, int], ...] = ()
+    """What the files below directories with data hold together, by path; empty before the tree was read."""
     directories: tuple[Directory, ...] = ()
     """To be made in the image, parents before children: the guest makes them at each boot."""
     notes: tuple[str, ...] = ()

@@ -39,6 +39,8 @@ class Volume:
     kind: VolumeKind
     size: int = 0
     """Bytes of the guest's volume that was mounted there; 0 where none was."""
+    content: int = 0
+    """Bytes of the files that it begins with; 0 where they were not counted."""
 
 
 def machine_volumes(plan: ImagePlan) -> tuple[Volume, ...]:
@@ -46,17 +48,27 @@ def machine_volumes(plan: ImagePlan) -> tuple[Volume, ...]:
 
     One directory is one volume, however many services use it: postfix and dovecot share a mail spool.
     """
-    sizes = {volume.path: volume.size for volume in plan.data_volumes if _fits(volume.path)}
-    kept = _outermost({*sizes, *(kept.path for service in plan.services for kept in service.data)})
+    sizes = {volume.path: volume.size for volume in plan.data_volumes}
+    content = dict(plan.data_bytes)
+    kept = data_paths(plan)
     sockets = _socket_directories(plan) if len(plan.services) > 1 else ()
     shared = [
         path for path in sockets if not any(is_within(path, one) or is_within(one, path) for one in kept)
     ]
     names = labels([path.strip("/") for path in (*kept, *shared)], _LONGEST_NAME, taken=("secrets",))
     return (
-        *(Volume(names[path.strip("/")], path, VolumeKind.DATA, sizes.get(path, 0)) for path in kept),
+        *(
+            Volume(names[path.strip("/")], path, VolumeKind.DATA, sizes.get(path, 0), content.get(path, 0))
+            for path in kept
+        ),
         *(Volume(names[path.strip("/")], path, VolumeKind.RUN) for path in shared),
     )
+
+
+def data_paths(plan: ImagePlan) -> tuple[str, ...]:
+    """Directories with data that become volumes, in order; none within another."""
+    mounted = (volume.path for volume in plan.data_volumes)
+    return _outermost({*mounted, *(kept.path for service in plan.services for kept in service.data)})
 
 
 def service_volumes(plan: ImagePlan, service: ServicePlan, volumes: Iterable[Volume]) -> tuple[Volume, ...]:

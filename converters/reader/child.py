@@ -39,6 +39,7 @@ from converters.reader.frames import (
     Order,
     Summary,
 )
+from converters.reader.measure import Measure
 from converters.request import Reading
 from converters.volumes.luks.keys import KeyFolder
 
@@ -97,14 +98,16 @@ def stream(tree: Filesystem, cleaning: tuple[Rule, ...], order: Order, writer: F
     """Write the cleaned tree as tar; what became of it."""
     tally = RemovalTally()
     cleaned = Cleaner(cleaning).clean(headway.counted(tree.walk()), tally)
-    archive = tar_stream(with_directories(cleaned, order.directories), tree.read, tally)
+    measure = Measure(order.measured)
+    kept = with_directories(measure.counted(cleaned), order.directories)
+    archive = tar_stream(kept, tree.read, tally)
     write = writer.write
     while True:
         try:
             write(next(archive))
         except StopIteration as end:
             writer.flush()
-            return Summary(end.value, tally.removals())
+            return Summary(end.value, tally.removals(), measure.sizes)
 
 
 def with_directories(entries: Iterable[Entry], directories: Iterable[Directory]) -> Iterator[Entry]:

@@ -48,6 +48,8 @@ class Order:
 
     directories: tuple[Directory, ...]
     """Made where the tree, once cleaned, has none; parents first."""
+    measured: tuple[str, ...] = ()
+    """Directories whose content is to be added up; none within another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Summary:
 
     entries: int
     removals: tuple[Removal, ...]
+    sizes: tuple[int, ...] = ()
+    """Bytes of files below each directory that was to be measured, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,13 +119,16 @@ class Reader:
             raise self._unexpected(kind)
         return self._value(Inspection, length)
 
-    def tar(self, directories: tuple[Directory, ...] = ()) -> Iterator[bytes]:
+    def tar(self, directories: tuple[Directory, ...] = (), measured: tuple[str, ...] = ()) -> Iterator[bytes]:
         """The cleaned tree, with ``directories`` where it has none, as tar in pieces of at most 1 MiB.
+
+        Args:
+            measured: directories whose content is added up for the summary; none within another.
 
         Raises:
             ConvertError: what the child reported, ``ReaderDiedError``, or ``LimitError``: it is endless.
         """
-        self._ask(pickle.dumps(Order(directories)))
+        self._ask(pickle.dumps(Order(directories, measured)))
         while True:
             kind, length = self._header()
             if kind == SUMMARY:

@@ -44,7 +44,7 @@ def test_the_script_starts_what_the_machine_ran(
     environment = {**engine.environment(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     try:
         subprocess.run(["sh", script], env=environment, check=True, timeout=200)
-        started = {one.name: one for one in engine.client.containers.list() if one.name.startswith("script")}
+        started = {one.name: one for one in engine.client.containers.list() if _is_of(described, one)}
         checks = {f"{described.name}.{one.key}": one.check for one in described.containers}
         assert {*started} == {described.name, *checks}
         waiting = {name: check for name, check in checks.items() if check}
@@ -59,11 +59,15 @@ def test_the_script_starts_what_the_machine_ran(
         assert all(_is_running(one) for one in started.values())
     finally:
         for one in engine.client.containers.list(all=True):
-            if one.name.startswith(described.name):
+            if _is_of(described, one):
                 one.remove(force=True, v=True)
         for volume in engine.client.volumes.list():
             if volume.name.startswith(f"{described.name}."):
                 volume.remove()
+
+
+def _is_of(described: Machine, container: Container) -> bool:
+    return str(container.name).partition(".")[0] == described.name
 
 
 def _is_well(container: Container, check: tuple[str, ...]) -> bool:

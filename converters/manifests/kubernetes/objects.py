@@ -23,7 +23,9 @@ from converters.plan import MIB
 _JOB_NAME = 52
 """Longest name of a CronJob: those of its Jobs are eleven longer."""
 _STORAGE = 10 << 30
-"""Bytes of a claim where the machine had no volume of its own for the data."""
+"""Bytes of a claim at least where the machine had no volume of its own for the data."""
+_LARGEST = 1 << 50
+"""A guest may have sparse files that claim any size."""
 
 
 def workload(machine: Machine) -> Object:
@@ -153,7 +155,7 @@ def _job_pod(machine: Machine, job: ScheduledJob) -> Object:
 
 
 def _claim(volume: Volume) -> Object:
-    size = volume.size or _STORAGE
+    size = min(volume.size or max(_STORAGE, 2 * volume.content), _LARGEST)
     return {
         "metadata": {"name": volume.name},
         "spec": {

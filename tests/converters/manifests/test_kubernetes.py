@@ -95,6 +95,16 @@ def test_claims_are_as_large_as_the_machines_volumes() -> None:
     assert sizes == {"srv": "5120Mi", "var-lib-mysql": "10240Mi"}
 
 
+def test_claims_have_room_for_twice_the_files() -> None:
+    plan = replace(PLAN, data_bytes=(("/var/lib/mysql", 40 << 30), ("/srv", 40 << 30)))
+    claims = _objects(plan)["StatefulSet"]["spec"]["volumeClaimTemplates"]
+    sizes = {one["metadata"]["name"]: one["spec"]["resources"]["requests"]["storage"] for one in claims}
+    assert sizes == {"srv": "5120Mi", "var-lib-mysql": "81920Mi"}
+    endless = replace(PLAN, data_bytes=(("/var/lib/mysql", 1 << 70),))
+    (_, claim) = _objects(endless)["StatefulSet"]["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == f"{1 << 30}Mi"
+
+
 def _seed(places: list[str], home: Path) -> None:
     """Runs the seeding container's script over folders of this machine."""
     (seed,) = _pod(PLAN)["initContainers"]
