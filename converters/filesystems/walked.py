@@ -59,14 +59,18 @@ class WalkedFilesystem:
 def _kept(walk: Iterable[Entry], budget: Budget) -> list[Entry] | None:
     """All entries of a small tree; None, and the rest of the walk is the caller's, once it is none."""
     kept: list[Entry] = []
-    taken = 0
-    for entry in walk:
-        size = ENTRY_BYTES + len(entry.path) + len(entry.target)
-        for name, value in entry.xattrs:
-            size += ATTRIBUTE_BYTES + len(name) + len(value)
-        if not budget.take(size):
+    taken, whole = 0, False
+    try:
+        for entry in walk:
+            size = ENTRY_BYTES + len(entry.path) + len(entry.target)
+            for name, value in entry.xattrs:
+                size += ATTRIBUTE_BYTES + len(name) + len(value)
+            if not budget.take(size):
+                return None
+            taken += size
+            kept.append(entry)
+        whole = True
+    finally:
+        if not whole:
             budget.give_back(taken)
-            return None
-        taken += size
-        kept.append(entry)
     return kept

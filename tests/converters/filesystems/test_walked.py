@@ -71,8 +71,11 @@ def test_damage_at_the_end_of_a_tree_is_found_at_once(tmp_path: Path) -> None:
             yield from super().walk(top)
             raise FilesystemError("the last inode is damaged")
 
-    with pytest.raises(FilesystemError, match="the last inode"):
-        WalkedFilesystem(Damaged(tmp_path), Budget(ENTRY_BYTES))
+    for room in (ENTRY_BYTES // 2, 2 * ENTRY_BYTES):
+        budget = Budget(room)
+        with pytest.raises(FilesystemError, match="the last inode"):
+            WalkedFilesystem(Damaged(tmp_path), budget)
+        assert budget.take(room), "what was taken is given back"
 
 
 def test_file_systems_share_what_they_may_keep(tree: Counting, tmp_path: Path) -> None:
