@@ -14,7 +14,7 @@ from converters.errors import FilesystemError
 from converters.filesystems.access import read_bytes, resolve
 from converters.filesystems.base import Filesystem, Kind
 from converters.filesystems.fstab import Line, parse
-from converters.filesystems.opener import Place, describe
+from converters.filesystems.place import Place, describe
 from converters.guest.files import GuestFiles, printable
 from converters.guest.identity import read_hostname
 from converters.guest.release import read_release

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from converters.filesystems.crypttab import by_our_name
 from converters.filesystems.fstab import Line
-from converters.filesystems.opener import Place, VolumeOpener, describe
+from converters.filesystems.opener import VolumeOpener
+from converters.filesystems.place import Place, describe
 from converters.filesystems.places import RAID, find_devices, find_volumes, hardware
 from converters.volumes.base import Volume
 

@@ -20,7 +20,8 @@ from converters.filesystems.fstab import Line, parse
 from converters.filesystems.gpt_auto import discovered
 from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.filesystems.locate import Locator
-from converters.filesystems.opener import Place, VolumeOpener, describe
+from converters.filesystems.opener import VolumeOpener
+from converters.filesystems.place import Place, describe
 from converters.filesystems.places import find_volumes, is_device
 from converters.filesystems.roles import role_of
 from converters.filesystems.roots import find_root

@@ -15,14 +15,14 @@ from converters.filesystems.btrfs import BtrfsFilesystem, Storage
 from converters.filesystems.btrfs.members import Members
 from converters.filesystems.by_uml import UserModeLinux
 from converters.filesystems.engines import IN_PROCESS, Decision, Engine, Need, next_engine
-from converters.filesystems.ext import ExtFilesystem
 from converters.filesystems.guestfs import Appliance, ApplianceDevice
 from converters.filesystems.guestfs_reader import GuestfsFilesystem
 from converters.filesystems.limits import DEFAULT_LIMITS, Limits
+from converters.filesystems.look import in_process, look
 from converters.filesystems.memory import Memory
+from converters.filesystems.place import Place, describe
 from converters.filesystems.uml import RecoveryError
 from converters.filesystems.walked import WalkedFilesystem
-from converters.filesystems.xfs import XfsFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
 from converters.volumes.assembly import NO_KEYS, assemble
@@ -30,9 +30,6 @@ from converters.volumes.base import Volume
 from converters.volumes.luks.keys import KeyFolder
 
 log = logging.getLogger(__name__)
-
-Place = Volume | ApplianceDevice
-"""Where a file system can be: a range of a disk, or what only the appliance sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,27 +181,12 @@ class VolumeOpener:
             return Need(type, on_disk=False), {}
         if type not in IN_PROCESS or IN_PROCESS[type] is Engine.BTRFS:
             return Need(type), {}
-        try:
-            with _in_process(self.disks[place.disk], place, self._memory) as filesystem:
-                if filesystem.has_errors:
-                    self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
-                outside = filesystem.external_journal if isinstance(filesystem, ExtFilesystem) else ""
-                need = Need(type, dirty=filesystem.needs_recovery)
-                return self._with_journal(place, outside) if need.dirty and outside else (need, {})
-        except (FilesystemError, UnsupportedError) as error:
-            return Need(type), {IN_PROCESS[type]: str(error)}
-
-    def _with_journal(self, volume: Volume, identifier: str) -> tuple[Need, dict[Engine, str]]:
-        """Who replays a journal that is a device of its own: only one who can be told which device."""
-        type, wanted = volume.content.type, ("jbd", identifier)
-        found = (other for other in self._volumes if (other.content.type, other.content.uuid) == wanted)
-        journal = next(found, None)
-        where = "none of the disks" if journal is None else describe(journal)
-        reason = f"its journal is a device of its own, UUID={identifier}, on {where}"
-        if journal is None:
-            return Need(type, dirty=True), {Engine.UML: reason, Engine.GUESTFS: reason}
-        self._journals[volume] = journal
-        return Need(type), {IN_PROCESS[type]: reason, Engine.GUESTFS: reason}
+        seen = look(self.disks[place.disk], place, self._volumes, self._memory)
+        if seen.has_errors:
+            self._notes.append(f"{describe(place)}: the guest's kernel had found damage in it")
+        if seen.journal is not None:
+            self._journals[place] = seen.journal
+        return seen.need, dict(seen.failed)
 
     def _open_by(self, engine: Engine, place: Place, options: str, need: Need) -> Opened:
         match engine, place:
@@ -238,7 +220,7 @@ class VolumeOpener:
 
     def _read(self, disk: Disk, volume: Volume) -> Filesystem:
         """A reader in process that has seen the whole tree once: some seconds a million files."""
-        filesystem = _in_process(disk, volume, self._memory)
+        filesystem = in_process(disk, volume, self._memory)
         self._stack.callback(filesystem.close)
         if filesystem.needs_recovery:
             raise RecoveryError("the journal still asks to be replayed")
@@ -271,22 +253,3 @@ class VolumeOpener:
         disk = open_disk(source, self._limits.unpacked_bytes)
         stack.callback(disk.close)
         return disk
-
-
-def _in_process(disk: Disk, volume: Volume, memory: Memory) -> ExtFilesystem | XfsFilesystem:
-    if IN_PROCESS[volume.content.type] is Engine.XFS:
-        return XfsFilesystem(disk, volume.start, volume.size, memory)
-    return ExtFilesystem(disk, volume.start, volume.size, memory)
-
-
-def describe(place: Place) -> str:
-    """A volume in words: ``disk 0 partition 1``, ``disk 1``, ``/dev/vg/root``."""
-    match place:
-        case ApplianceDevice(name):
-            return name
-        case Volume(name=name) if name:
-            return name
-        case Volume(disk=disk, number=0):
-            return f"disk {disk}"
-        case Volume(disk=disk, number=number):
-            return f"disk {disk} partition {number}"

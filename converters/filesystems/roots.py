@@ -13,7 +13,8 @@ from converters.filesystems.engines import IN_PROCESS
 from converters.filesystems.evidence import Candidate, decide, names_itself
 from converters.filesystems.fstab import Line, unquote
 from converters.filesystems.guestfs import ApplianceDevice
-from converters.filesystems.opener import Place, VolumeOpener, describe
+from converters.filesystems.opener import VolumeOpener
+from converters.filesystems.place import Place, describe
 from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
 from converters.volumes.base import Volume
 

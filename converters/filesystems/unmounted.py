@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from converters.filesystems.crypttab import opened_name
-from converters.filesystems.opener import Place, describe
+from converters.filesystems.place import Place, describe
 from converters.filesystems.places import ASSEMBLED
 from converters.guest.facts import MountPoint, UnmountedVolume
 from converters.volumes.base import Volume
