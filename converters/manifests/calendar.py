@@ -37,7 +37,7 @@ def _item(item: str, low: int, high: int) -> str:
     first, last, step = _range(item, low, high)
     if item == "*":
         return "*"
-    if first == last:
+    if first + step > last:
         return f"{first:02d}"
     return f"{first:02d}..{last:02d}" + (f"/{step}" if step > 1 else "")
 

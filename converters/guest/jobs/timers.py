@@ -43,8 +43,8 @@ def _jobs(timer: Unit, tree: UnitTree, executions: Executions) -> Iterable[Job]:
         user, environment = execution.user, execution.environment
         notes += execution.notes
         reason = reason or platform_reason(service.name.stem)
-    schedules, zone, more = _schedules(timer)
-    for number, schedule in enumerate(schedules or [""]):
+    schedules, more = _schedules(timer)
+    for number, (schedule, zone) in enumerate(schedules or [("", "")]):
         yield Job(
             name=printable(timer.name.stem if not number else f"{timer.name.stem}-{number + 1}"),
             source=printable(timer.path),
@@ -60,26 +60,24 @@ def _jobs(timer: Unit, tree: UnitTree, executions: Executions) -> Iterable[Job]:
         )
 
 
-def _schedules(timer: Unit) -> tuple[list[str], str, list[str]]:
-    """Schedules, their time zone, and what cron's fields leave unsaid."""
-    schedules: list[str] = []
-    zones: list[str] = []
+def _schedules(timer: Unit) -> tuple[list[tuple[str, str]], list[str]]:
+    """Schedules, each with its time zone, and what cron's fields leave unsaid."""
+    schedules: list[tuple[str, str]] = []
     notes: list[str] = []
     for text in timer.settings.all("Timer", "OnCalendar"):
         found = calendar_schedule(text)
         if found is None:
             notes.append(f"cron's fields cannot say OnCalendar={text}: choose a schedule for it.")
         else:
-            schedules.append(found[0])
-            zones += [found[1]] if found[1] else []
+            schedules.append(found)
     for key in _AGAIN:
         for text in timer.settings.all("Timer", key):
             seconds = span_seconds(text)
             schedule = repeating_schedule(seconds) if seconds is not None else None
             if schedule is None:
                 notes.append(f"cron's fields cannot say {key}={text}: choose a schedule for it.")
-            elif schedule not in schedules:
-                schedules.append(schedule)
+            elif (schedule, "") not in schedules:
+                schedules.append((schedule, ""))
                 notes.append(
                     f"{key}={text} counts from its last run; here it counts from the full hour or day."
                 )
@@ -88,4 +86,4 @@ def _schedules(timer: Unit) -> tuple[list[str], str, list[str]]:
     for key in _SPREAD:
         if delay := timer.settings.last("Timer", key):
             notes.append(f"{key}={delay}: it was spread over that time.")
-    return schedules, zones[0] if zones else "", notes
+    return schedules, notes

@@ -52,6 +52,15 @@ def test_several_moments_are_several_jobs(plant: Plant) -> None:
     ]
 
 
+def test_each_time_has_its_own_zone(plant: Plant) -> None:
+    jobs = _jobs(plant, "OnCalendar=*-*-* 03:00 Europe/Paris\nOnCalendar=Mon 12:00\nOnCalendar=04:00 UTC")
+    assert [(job.schedule, job.timezone) for job in jobs] == [
+        ("0 3 * * *", "Europe/Paris"),
+        ("0 12 * * 1", ""),
+        ("0 4 * * *", "UTC"),
+    ]
+
+
 def test_what_cron_cannot_say_is_told(plant: Plant) -> None:
     (job,) = _jobs(plant, "OnCalendar=*-*~01 00:00")
     assert job.schedule == ""
