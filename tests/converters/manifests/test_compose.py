@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -17,6 +18,7 @@ from converters.manifests.compose import compose
 from converters.manifests.yaml_text import quoted
 from converters.plan import ImagePlan, Resources, ServicePlan
 from tests.compose_schema import compose_schema
+from tests.composed import composed
 from tests.converters.manifests.machines import (
     DATABASE,
     IMAGES,
@@ -65,6 +67,23 @@ def test_valid_by_the_specification(plan: ImagePlan) -> None:
     jsonschema.validate(document, compose_schema())
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "services": {"web": {"ports": {"80": "80"}}}}, compose_schema())
+
+
+def test_docker_compose_reads_what_was_meant(tmp_path: Path) -> None:
+    services = composed(compose(PLAN, REFERENCE, IMAGES), tmp_path)
+    database = services["mariadb-main"]
+    assert database["environment"] == dict(DATABASE.run.env)
+    assert (database["cpus"], database["mem_limit"], database["stop_grace_period"]) == (
+        *(1.5, str(2 << 30), "15m5s"),
+    )
+    assert database["network_mode"] == "service:web-01" and [*database["depends_on"]] == ["web-01"]
+    assert {one["target"]: one["type"] for one in database["volumes"]} == dict.fromkeys(
+        ("/srv", "/var/lib/mysql", "/run/mysqld"), "volume"
+    )
+    owner = services["web-01"]
+    published = [(one["published"], one["target"], one["protocol"]) for one in owner["ports"]]
+    assert published == [("80", 80, "tcp"), ("443", 443, "udp"), ("3306", 3306, "tcp")]
+    assert {"db01=192.0.2.7", "db01=2001:db8::7"} <= {*owner["extra_hosts"]}
 
 
 def test_what_it_says() -> None:
