@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from converters.request import Converted
+from converters.request import Converted, Proposal
 from orchestrator import clock
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Failure, Job, Stage
@@ -26,13 +26,15 @@ from orchestrator.vsphere.values import Lease, Placement, Removal, SnapshotRef
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 5
+"""Services named where all would be too many."""
 _MOVED = {Stage.DOWNLOAD: "received_bytes", Stage.CONVERT: "read_bytes"}
 
 
 class Board:
     """Written by the run's thread, read by any: what readers see is replaced as a whole, never changed."""
 
-    def __init__(self, ledger: str, datacenter: str) -> None:
+    def __init__(self, ledger: str, datacenter: str, plan_only: bool = False) -> None:
         self._ledger = ledger
         self._datacenter = datacenter
         self._started = clock.now()
@@ -41,7 +43,7 @@ class Board:
         self._trackers: dict[str, Tracker] = {}
         self._planned: dict[str, PlannedVm] = {}
         self._failures: dict[str, list[Failure]] = {}
-        self._settings = ""
+        self._plan_only = plan_only
         self._phases: tuple[RunPhase, ...] = (RunPhase.STARTING,)
         self.workers: tuple[str, ...] = ()
         self.budgets: tuple[BudgetUse, ...] = ()
@@ -79,6 +81,7 @@ class Board:
             stays=self.stays,
             notes=self.notes,
             lost=self.lost,
+            plan_only=self._plan_only,
         )
 
     def plan(self, planned: Iterable[PlannedVm]) -> None:
@@ -87,10 +90,9 @@ class Board:
         self._planned = {one.job: one for one in planned}
         self._trackers = {job: Tracker(one.view(now)) for job, one in self._planned.items()}
 
-    def enlist(self, run: RunLedger, settings: str) -> None:
-        """The run does what was planned; ``settings`` is the fingerprint of what shapes the images."""
+    def enlist(self, run: RunLedger) -> None:
+        """The run does what was planned."""
         self._run = run
-        self._settings = settings
         run.enlist(
             EnlistedVm(
                 job=one.job,
@@ -151,6 +153,10 @@ class Board:
                 tracker.leased(sum(disk.file_size for disk in value.disks if disk.device not in absent))
                 if value.instead:
                     tracker.exported_instead(value.instead)
+            case Proposal(inspection=found, plan=plan):
+                names = ", ".join(service.name for service in plan.services[:_SHOWN]) or "no service to start"
+                more = f" and {len(plan.services) - _SHOWN} more" if len(plan.services) > _SHOWN else ""
+                tracker.noted(f"{found.guest.release.name}; its plan has {names}{more}")
             case Converted():
                 tracker.converted(_conversion(value))
                 for step in value.inspection.step_downs:
@@ -200,7 +206,7 @@ class Board:
                 published=now,
                 snapshot_time=snapshot.created if snapshot else None,
                 fingerprint=self._planned[job].fingerprint,
-                settings=self._settings,
+                settings=self._planned[job].settings,
             ),
         )
         self._trackers[job].published(ImageView(image.reference, image.digest, converted.size, now))

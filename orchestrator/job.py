@@ -20,7 +20,7 @@ from converters.outputs.base import Output
 from converters.outputs.client import RegistryAccess
 from converters.pipeline import publish
 from converters.plan import MachineFacts
-from converters.request import Converted, Reading, Request, Target
+from converters.request import Converted, Proposal, Reading, Request, Target
 from converters.running.document import read_running_facts
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust
@@ -30,6 +30,7 @@ from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.states import Stage
 from orchestrator.in_place import InPlace, InPlaceExporter
 from orchestrator.ledger import RunLedger
+from orchestrator.plans import NO_PLANS, Plans
 from orchestrator.resident import TaskKey, lasting
 from orchestrator.stages import ConvertOrder, Stages
 from orchestrator.vsphere.api import VCenterApi
@@ -58,17 +59,20 @@ class JobSettings:
     """Without a byte, until a download counts as dead."""
     facts: Path | None = None
     """Folder with what was seen of machines while they ran."""
+    plans: Plans = NO_PLANS
+    plan_only: bool = False
+    """Whether machines are only looked at, for their plans."""
     snapshot_seconds: float = 36 * 3600.0
     """The longest a snapshot is wanted; its description says until when that is."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishOrder:
-    """An image to publish, if it is the attempt that counts."""
+    """An image to publish, or a plan to hand out, if it is the attempt that counts."""
 
     job: str
     attempt: int
-    converted: Converted
+    converted: Converted | Proposal
     in_place: InPlace | None = None
     """What the disks were read from, if that was no copy."""
 
@@ -106,13 +110,18 @@ class Publisher:
         self._run = run
         self._open_output = open_output
 
-    def publish(self, order: PublishOrder) -> Published:
-        """Make the image visible; refused when the ledger has another attempt or run in its place."""
+    def publish(self, order: PublishOrder) -> Published | Proposal:
+        """Make the image visible; refused when the ledger has another attempt or run in its place.
+
+        A plan is given back as it is.
+        """
         if not self._run.may_publish(order.job, order.attempt):
             raise WorkerLostError(
                 f"attempt {order.attempt} of job {order.job} is not the ledger's any more: not published",
                 "another run took over; see `orchestrate status`",
             )
+        if isinstance(order.converted, Proposal):
+            return order.converted
         with self._open_output(order.converted.target.repository) as output:
             descriptor = publish(order.converted, output)
             return Published(output.reference(descriptor.digest), descriptor.digest)
@@ -164,7 +173,7 @@ class Control(Publisher):
         log.warning("%s is exported by a lease: %s", snapshot.vm_name or snapshot.vm, why)
         return replace(self._vcenter.open_lease(snapshot), instead=why)
 
-    def publish(self, order: PublishOrder) -> Published:
+    def publish(self, order: PublishOrder) -> Published | Proposal:
         """As any publisher; refused when what was read in place was not what the snapshot held."""
         if order.in_place is not None and self._in_place is not None:
             self._in_place.verify(order.in_place)
@@ -224,6 +233,7 @@ class VmJob:
     in_place: InPlace | None = None
     downloaded: Downloaded | None = None
     converted: Converted | None = None
+    proposal: Proposal | None = None
 
     def start(self, cluster: Cluster, stage: Stage, attempt: int, worker: str) -> None:
         """Submit a stage; ``attempt`` is the release's number for ``RELEASE``."""
@@ -231,6 +241,7 @@ class VmJob:
         match stage:
             case Stage.SNAPSHOT:
                 self.snapshot = self.lease = self.in_place = self.downloaded = self.converted = None
+                self.proposal = None
                 cluster.submit_resident(key, "snapshot", self.planned.vm.moref, self.planned.job)
             case Stage.EXPORT:
                 cluster.submit_resident(key, "export", self.snapshot)
@@ -242,7 +253,8 @@ class VmJob:
             case Stage.CONVERT:
                 cluster.submit(key, worker, self.stages.convert, self._convert_order())
             case Stage.PUBLISH:
-                publishing = PublishOrder(self.planned.job, attempt, _have(self.converted), self.in_place)
+                made = self.proposal or _have(self.converted)
+                publishing = PublishOrder(self.planned.job, attempt, made, self.in_place)
                 cluster.submit_resident(key, "publish", publishing)
             case Stage.RELEASE:
                 cluster.submit_resident(key, "release", self._release_order())
@@ -266,6 +278,8 @@ class VmJob:
                 self.downloaded = value
             case Converted():
                 self.converted = value
+            case Proposal():
+                self.proposal = value
 
     def _download_order(self) -> DownloadOrder:
         return DownloadOrder(
@@ -296,11 +310,14 @@ class VmJob:
             grouping=self.settings.grouping,
             target_kernel=self.settings.target_kernel,
             running=None if self.settings.facts is None else read_running_facts(self.settings.facts, vm.name),
+            decisions=self.settings.plans.decisions(vm.name, vm.instance_uuid),
         )
+        plan_only = self.settings.plan_only
         if self.in_place is not None:
             remote = self.in_place.beside(self.planned.left_out)
-            return ConvertOrder(request, self.settings.access, remote=remote)
-        return ConvertOrder(request, self.settings.access, _have(self.downloaded).files)
+            return ConvertOrder(request, self.settings.access, remote=remote, plan_only=plan_only)
+        files = _have(self.downloaded).files
+        return ConvertOrder(request, self.settings.access, files, plan_only=plan_only)
 
     def _release_order(self) -> ReleaseOrder:
         return ReleaseOrder(

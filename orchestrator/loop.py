@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from converters.request import Converted
+from converters.request import Converted, Proposal
 from orchestrator import logs
 from orchestrator.board import Board
 from orchestrator.cluster import Cluster, Progressed, SchedulerLost
@@ -43,7 +43,17 @@ from orchestrator.in_place import InPlace
 from orchestrator.job import Published, VmJob
 from orchestrator.ledger import RunLedger
 from orchestrator.resident import TaskDone, TaskFailed
-from orchestrator.terms import Event, Keeper, LedgerLost, OnImage, Patience, Unwritten, Verified, Verify
+from orchestrator.terms import (
+    Event,
+    Keeper,
+    LedgerLost,
+    OnImage,
+    OnPlan,
+    Patience,
+    Unwritten,
+    Verified,
+    Verify,
+)
 from orchestrator.vsphere.values import Lease, Placement
 
 log = logging.getLogger(__name__)
@@ -70,6 +80,7 @@ class Loop:
     events: queue.SimpleQueue[Event]
     patience: Patience
     on_image: OnImage
+    on_plan: OnPlan
     verify: Verify | None
     """None: nobody wants to know whether the containers serve."""
     verify_at_once: int
@@ -181,6 +192,8 @@ class Loop:
         if isinstance(value, Published) and held.converted is not None:
             self.board.published(job, value, held.converted, held.snapshot)
             self._tell_image(held, held.converted, value)
+        if isinstance(value, Proposal) and stage is Stage.PUBLISH:
+            self._write(held.planned, lambda: self.on_plan(held.planned, value))
         if isinstance(value, Lease | InPlace) and value.placement is not None:
             self._follow(job, value.placement)
         self._feed(StageDone(job, stage, attempt, in_place=isinstance(value, InPlace)))
@@ -195,18 +208,21 @@ class Loop:
         self._feed(Moved(job, placement))
 
     def _tell_image(self, job: VmJob, converted: Converted, published: Published) -> None:
-        """Beside the loop: a disk may take its time over a file, and leases are to be kept meanwhile."""
         planned = job.planned
+        self._write(planned, lambda: self.on_image(planned, converted, published))
+        if self.verify is not None:
+            self._verifiers.submit(self._try_out, self.verify, planned, converted, published)
+
+    def _write(self, planned: PlannedVm, tell: Callable[[], None]) -> None:
+        """Beside the loop: a disk may take its time over a file, and leases are to be kept meanwhile."""
 
         def write() -> None:
             try:
-                self.on_image(planned, converted, published)
-            except OSError as error:  # the image is there; what is written beside it is not worth a failed VM
+                tell()
+            except OSError as error:  # what is written beside an image is not worth a failed VM
                 self.events.put(Unwritten(planned.job, str(error)))
 
         self._writer.submit(write)
-        if self.verify is not None:
-            self._verifiers.submit(self._try_out, self.verify, planned, converted, published)
 
     def _try_out(
         self, verify: Verify, planned: PlannedVm, converted: Converted, published: Published

@@ -42,15 +42,18 @@ class Plans:
         parts = [part.model_dump_json() for part in (decisions.rules, decisions.plan) if part is not None]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest() if parts else ""
 
-    def unused(self, machines: Iterable[tuple[str, str]]) -> tuple[Path, ...]:
-        """Files that are for none of these machines, by name and UUID."""
+    def unused(self, machines: Iterable[tuple[str, str]]) -> dict[Path, str]:
+        """Files that are for none of these machines, by name and UUID; with the machine that each names."""
         used = {self._of(name, uuid) for name, uuid in machines}
-        return tuple(path for path in self.files if path not in used)
+        return {path: plan.machine for path, plan in self.files.items() if path not in used}
 
     def _of(self, machine: str, uuid: str) -> Path | None:
         named = [path for path, plan in self.files.items() if plan.machine == machine]
         exactly = [path for path in named if self.files[path].uuid == uuid]
         return next((path for path in (*exactly, *named) if self.files[path].uuid in ("", uuid)), None)
+
+
+NO_PLANS = Plans()
 
 
 def read_plans(settings: Settings) -> Plans:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from converters.grouping import Grouping
 from orchestrator.board import Board
 from orchestrator.cluster import Cluster, ClusterSettings, connect
 from orchestrator.errors import PrivilegeError
@@ -27,7 +28,7 @@ from orchestrator.preflight.order import probe_order, sample
 from orchestrator.sources.base import Access, Errand, OpenOutput, Source, Stock
 from orchestrator.stages import Stages
 from orchestrator.survey import Survey, Wanted, survey
-from orchestrator.terms import Event, OnImage, Patience, Verify
+from orchestrator.terms import Event, OnImage, OnPlan, Patience, Verify
 from orchestrator.vsphere.values import CheckResult, Grade
 
 
@@ -59,7 +60,9 @@ class RunConfig:
     def settings(self) -> str:
         """Fingerprint of what shapes an image."""
         reading = self.job.reading
-        limits = () if self.largest_data_disk is None else (self.largest_data_disk,)
+        limits: tuple[object, ...] = () if self.largest_data_disk is None else (self.largest_data_disk,)
+        if self.job.grouping is not Grouping.SERVICE:  # as before there was a choice
+            limits += (self.job.grouping.value,)
         return settings_fingerprint(
             self.registry, self.job.tags, reading.root, reading.keep, reading.clean, *limits
         )
@@ -77,6 +80,7 @@ class Run:
         *,
         stages: Stages | None = None,
         on_image: OnImage = lambda planned, converted, published: None,
+        on_plan: OnPlan = lambda planned, proposal: None,
         verify: Verify | None = None,
         verify_at_once: int = 1,
         leave: Callable[[str], None] = exit_now,
@@ -86,6 +90,7 @@ class Run:
         Args:
             open_output: opens a repository with this process's credentials, to publish.
             on_image: called in the run's thread for each image that was published.
+            on_plan: the same for each machine that was only looked at.
             verify: starts a machine's containers, in threads of which there are ``verify_at_once``.
             leave: called when cleaning up takes longer than its grace, with what to say; ends the process.
         """
@@ -95,13 +100,14 @@ class Run:
         self._open_output = open_output
         self._stages = stages or Stages()
         self._on_image = on_image
+        self._on_plan = on_plan
         self._verify = verify
         self._verify_at_once = verify_at_once
         self._leave = leave
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._stopping = False
         """Whether somebody has asked to stop; the loop hears of it by an event."""
-        self._board = Board(ledger.id, config.datacenter)
+        self._board = Board(ledger.id, config.datacenter, config.job.plan_only)
         self.view: Callable[[], RunView] = self._board.view
 
     def plan(self) -> RunView:
@@ -126,7 +132,7 @@ class Run:
                 with self._source.access(self._errand(run), stock) as access:
                     surveyed = self._survey(stock)
                     self._require_privileges(surveyed, stock)
-                    self._board.enlist(run, self._config.settings)
+                    self._board.enlist(run)
                     converting = [one for one in surveyed.planned if one.converts]
                     outcome = self._convert(run, stock, converting, access)
                     if outcome == "done":
@@ -159,7 +165,8 @@ class Run:
     def _survey(self, stock: Stock) -> Survey:
         config = self._config
         largest = config.largest_data_disk
-        wanted = Wanted(config.registry, config.selection, config.settings, config.refresh, largest)
+        refresh, plans = config.refresh or config.job.plan_only, config.job.plans
+        wanted = Wanted(config.registry, config.selection, config.settings, refresh, largest, plans)
         surveyed = survey(self._source.verdicts, stock.inventory, stock.identity, self._ledger, wanted)
         self._board.plan(surveyed.planned)
         for note in (*stock.notes, *surveyed.notes):
@@ -238,6 +245,7 @@ class Run:
                 events=self._events,
                 patience=config.patience,
                 on_image=self._on_image,
+                on_plan=self._on_plan,
                 verify=self._verify,
                 verify_at_once=self._verify_at_once,
                 leave=lambda: self._leave(config.left_behind),

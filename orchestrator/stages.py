@@ -15,9 +15,9 @@ from converters.errors import ConvertError
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
-from converters.pipeline import convert
+from converters.pipeline import convert, propose
 from converters.reader.parent import Reader
-from converters.request import Converted, Progress, Request
+from converters.request import Converted, Progress, Proposal, Request
 from orchestrator.cluster import WorkerStage
 from orchestrator.download import Downloaded, DownloadOrder, download
 from orchestrator.files import files_stage, require_unchanged
@@ -37,10 +37,12 @@ class ConvertOrder:
     """Files that must not change while they are read."""
     remote: tuple[RemoteDisk | AbsentDisk, ...] = ()
     """The disks, where they are read in place; the request then has none."""
+    plan_only: bool = False
+    """Whether the guest is only looked at."""
 
 
-def convert_stage(order: ConvertOrder, work: Work) -> Converted:
-    """Convert a guest and push the image's blobs. Raises ``ConvertError``."""
+def convert_stage(order: ConvertOrder, work: Work) -> Converted | Proposal:
+    """Convert a guest and push the image's blobs, or only say what would be done. Raises ``ConvertError``."""
     if not order.remote:
         return _convert(order, work)
     with at_hand(order.remote, work.scratch, on_copy=lambda count: work.report(received=count)) as hand:
@@ -55,18 +57,22 @@ def convert_stage(order: ConvertOrder, work: Work) -> Converted:
         return converted
 
 
-def _convert(order: ConvertOrder, work: Work, received: Callable[[], int] | None = None) -> Converted:
+def _convert(
+    order: ConvertOrder, work: Work, received: Callable[[], int] | None = None
+) -> Converted | Proposal:
     def report(progress: Progress) -> None:
         counts = {} if received is None else {"received": received()}
         work.report(read=progress.read_bytes, pushed=progress.pushed_bytes, **counts)
 
-    access = replace(order.access, credentials=own_credentials())
+    converted: Converted | Proposal
     try:
-        with (
-            Reader(order.request.disks, order.request.reading, work.scratch) as reader,
-            RegistryOutput(order.request.target.repository, access) as output,
-        ):
-            converted = convert(order.request, reader, output, report)
+        with Reader(order.request.disks, order.request.reading, work.scratch) as reader:
+            if order.plan_only:
+                converted = propose(order.request, reader)
+            else:
+                access = replace(order.access, credentials=own_credentials())
+                with RegistryOutput(order.request.target.repository, access) as output:
+                    converted = convert(order.request, reader, output, report)
     except ConvertError as error:
         work.keep = error.retryable  # the disks are here: another try needs no second download
         error.hint = _hint(error, order.request)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.errors import NotFoundError
 from orchestrator.fleet.assess import Verdict, assess, assess_listing
-from orchestrator.fleet.identity import job_ids, repositories
+from orchestrator.fleet.identity import job_ids, repositories, settings_fingerprint
 from orchestrator.fleet.plan import DoneImage, PlannedVm, plan_vm
 from orchestrator.fleet.select import Selection, select, unmatched
 from orchestrator.fleet.view import ImageView
 from orchestrator.ledger import Ledger
+from orchestrator.plans import NO_PLANS, Plans
 from orchestrator.vsphere.api import VCenterApi
 from orchestrator.vsphere.values import Inventory, VirtualMachine
 
@@ -36,6 +37,12 @@ class Wanted:
     refresh: bool = False
     largest_data_disk: int | None = None
     """Bytes; None: all data disks are downloaded."""
+    plans: Plans = NO_PLANS
+
+    def settings_of(self, vm: VirtualMachine) -> str:
+        """Fingerprint of all that shapes the VM's image, its plan included."""
+        decided = self.plans.fingerprint(vm.name, vm.instance_uuid)
+        return settings_fingerprint(self.settings, decided) if decided else self.settings
 
 
 Judge = Callable[[Iterable[VirtualMachine]], tuple[Verdict, ...]]
@@ -53,6 +60,8 @@ def survey(judge: Judge, inventory: Inventory, identity: str, ledger: Ledger, wa
     jobs = job_ids(identity, inventory.vms)
     known = ledger.repositories()
     named = repositories(wanted.registry, inventory.vms, jobs, known)
+    if not wanted.registry:  # nothing is pushed, and each keeps the place that it has
+        named |= {job: known[job] for job in named if job in known}
 
     def last(job: str) -> DoneImage | None:
         # Of a VM never taken up there is no image: asking for each of thousands takes seconds.
@@ -67,7 +76,7 @@ def survey(judge: Judge, inventory: Inventory, identity: str, ledger: Ledger, wa
             verdict,
             jobs[verdict.vm.moref],
             named[jobs[verdict.vm.moref]],
-            wanted.settings,
+            wanted.settings_of(verdict.vm),
             last,
             wanted.refresh,
             wanted.largest_data_disk,
@@ -75,7 +84,14 @@ def survey(judge: Judge, inventory: Inventory, identity: str, ledger: Ledger, wa
         for verdict in judge(selected)
     )
     misspelt = unmatched(inventory.vms, wanted.selection)
-    return Survey(planned, tuple(f"--include {pattern} matches no VM" for pattern in misspelt))
+    unused = wanted.plans.unused((vm.name, vm.instance_uuid) for vm in inventory.vms)
+    return Survey(
+        planned,
+        (
+            *(f"--include {pattern} matches no VM" for pattern in misspelt),
+            *(f"{path} is the plan of {machine}, which is not there" for path, machine in unused.items()),
+        ),
+    )
 
 
 def verdicts(vcenter: VCenterApi, vms: Iterable[VirtualMachine]) -> tuple[Verdict, ...]:

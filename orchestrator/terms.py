@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from converters.request import Converted
+from converters.request import Converted, Proposal
 from orchestrator.fleet.machine import Interrupted, Terminated
 from orchestrator.fleet.plan import PlannedVm
 from orchestrator.fleet.surroundings import Crowded, Leftovers, Moved
@@ -19,6 +19,7 @@ from orchestrator.whereabouts import PERIOD
 HEARTBEAT_SECONDS = 15.0
 """Between two looks at ledger, scheduler, workers and leases."""
 OnImage = Callable[[PlannedVm, Converted, Published], None]
+OnPlan = Callable[[PlannedVm, Proposal], None]
 Verify = Callable[[PlannedVm, Converted, Published], Verification]
 """Starts a machine's containers and tells whether they serve."""
 

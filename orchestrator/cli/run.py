@@ -13,7 +13,7 @@ from rich.text import Text
 
 from converters.manifests.kinds import Manifest
 from converters.outputs.registry import RegistryOutput
-from converters.request import Converted
+from converters.request import Converted, Proposal
 from orchestrator import deployment_files, logs
 from orchestrator.cluster import ClusterSettings
 from orchestrator.download import Trust
@@ -25,6 +25,7 @@ from orchestrator.fleet.states import JobState, Rules
 from orchestrator.fleet.view import RunView
 from orchestrator.interrupts import SWEEP_HINT, exit_now
 from orchestrator.job import JobSettings, Published
+from orchestrator.plans import NEWER, read_plans, write_plan
 from orchestrator.preflight.checks import Check
 from orchestrator.probe import registry
 from orchestrator.report import document, live, metrics, planned, text
@@ -76,6 +77,7 @@ def run(settings: Settings) -> int:
         access = registry_access(settings)
         publishing = publishing_access(settings)
         writer = ManifestWriter(settings.output, settings.manifests)
+        plan_writer = PlanWriter(settings.plans or settings.output / "plans")
 
         def leave(hint: str) -> None:
             """Cleaning up took too long: what became of each VM so far is told all the same."""
@@ -89,6 +91,7 @@ def run(settings: Settings) -> int:
             ledger,
             lambda name: RegistryOutput(name, publishing),
             on_image=writer,
+            on_plan=plan_writer,
             verify=fleet_verify(settings),
             verify_at_once=settings.verify_at_once,
             leave=leave,
@@ -102,6 +105,10 @@ def run(settings: Settings) -> int:
             view = job.execute()
     page = document.write(view, settings.output)
     tell(view, page, console)
+    if settings.plan_only:
+        for path in plan_writer.kept:
+            click.echo(f"{path} differs and is kept; the new plan lies beside it")
+        click.echo(f"plans: {plan_writer.folder}")
     return exit_code(view)
 
 
@@ -140,6 +147,21 @@ class ManifestWriter:
         deployment_files.write(self._folder, self._kinds, converted, published.reference, apart=True)
 
 
+class PlanWriter:
+    """Writes the plan of each machine that was looked at, into one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept: list[Path] = []
+        """Plans that were there already and differ: the new one lies beside each."""
+
+    def __call__(self, planned: PlannedVm, proposal: Proposal) -> None:
+        """See ``orchestrator.terms.OnPlan``."""
+        path = write_plan(self.folder, planned.repository.rpartition("/")[2], proposal.text)
+        if path.suffix == NEWER:
+            self.kept.append(path.with_suffix(""))
+
+
 def fleet_verify(settings: Settings) -> Verify | None:
     """Who tries each machine's containers; None: nobody wants that."""
     verify = verifier(settings)
@@ -163,7 +185,7 @@ def run_config(settings: Settings) -> RunConfig:
     ca_files = () if settings.ca_file is None else (str(settings.ca_file),)
     return RunConfig(
         datacenter=str(settings.source or settings.datacenter),
-        registry=settings.registry if settings.dry_run else registry_prefix(settings),
+        registry=settings.registry if settings.dry_run or settings.plan_only else registry_prefix(settings),
         selection=Selection(settings.include, settings.exclude),
         refresh=settings.refresh,
         budgets=Budgets(
@@ -184,6 +206,8 @@ def run_config(settings: Settings) -> RunConfig:
             grouping=settings.grouping,
             target_kernel=target_kernel(settings),
             facts=settings.facts,
+            plans=read_plans(settings),
+            plan_only=settings.plan_only,
             access=replace(registry_access(settings), credentials=None),
             trust=Trust(ca_files, settings.insecure),
             idle_seconds=settings.stall_seconds,
@@ -192,7 +216,9 @@ def run_config(settings: Settings) -> RunConfig:
         cluster=cluster_settings(settings),
         largest_data_disk=data_disk_limit(settings),
         datastore_free=snapshot_limits(settings).free_fraction,
-        skip_check=frozenset(settings.skip_check) | needless_checks(settings.transport),
+        skip_check=frozenset(settings.skip_check)
+        | needless_checks(settings.transport)
+        | (frozenset({Check.REGISTRY}) if settings.plan_only else frozenset()),
         left_behind=SWEEP_HINT if settings.source is None else _FILES_HINT,
         patience=Patience(
             grace=settings.grace_seconds,

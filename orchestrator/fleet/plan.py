@@ -44,6 +44,8 @@ class PlannedVm:
     """Its disks that are not downloaded."""
     files: MachineFiles | None = None
     """Where its disks are files; None: vCenter exports them."""
+    settings: str = ""
+    """Fingerprint of the settings that shape its image."""
 
     @property
     def converts(self) -> bool:
@@ -116,6 +118,7 @@ def plan_vm(
             reason=said,
             left_out=absent,
             files=verdict.files,
+            settings=settings,
         )
     told = "vCenter tells" if verdict.files is None else "sizes and times of its files tell"
     return PlannedVm(

@@ -212,6 +212,8 @@ class RunView:
     """Snapshots of earlier runs that could not be removed."""
     notes: tuple[str, ...] = ()
     """What the person should know about the run as a whole."""
+    plan_only: bool = False
+    """Whether machines were only looked at, and none was converted."""
     lost: str = ""
     """Why the ledger does not have all of the run: it is away, or another orchestrator closed the run."""
 

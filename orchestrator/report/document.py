@@ -84,7 +84,8 @@ def headline(view: RunView) -> str:
     wanted = sum(counts[state] for state in JobState if state is not JobState.SKIPPED)
     if not wanted:
         return "There was nothing to convert."
-    sentence = f"{counts[JobState.DONE]:,} of {text.plural(wanted, 'VM')} converted"
+    did = "planned" if view.plan_only else "converted"
+    sentence = f"{counts[JobState.DONE]:,} of {text.plural(wanted, 'VM')} {did}"
     troubles = [
         f"{counts[state]:,} {state.value}" for state in (JobState.FAILED, JobState.CANCELLED) if counts[state]
     ]
@@ -107,7 +108,10 @@ def next_steps(view: RunView) -> list[tuple[str, str]]:
     if unfinished := sum(not job.state.final or job.state is JobState.CANCELLED for job in view.jobs):
         which = "VM that is" if unfinished == 1 else f"{text.plural(unfinished, 'VM')} that are"
         steps.append((f"Run the same command again: it continues with the {which} not finished.", ""))
-    if counts[JobState.DONE]:
+    if view.plan_only and counts[JobState.DONE]:
+        sentence = "Look at the plans, change what you want otherwise, and run without --plan-only, with"
+        steps.append((f"{sentence} the folder of plans:", "orchestrate --plans FOLDER"))
+    elif counts[JobState.DONE]:
         sentence = (
             "Start an image with the compose file that was written for it, in a folder beside this page:"
         )

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
-from converters.request import Converted, Target
+from converters.request import Converted, Proposal, Target
 from deploy.demo.simulator import Simulator
 from orchestrator.cluster import ClusterSettings
 from orchestrator.download import Downloaded, DownloadOrder
@@ -99,7 +99,7 @@ def prepared(place: Place, stages: Stages | None = None, **changes: Any) -> Iter
         )
 
 
-def convert_after_one_death(order: ConvertOrder, work: Work) -> Converted:
+def convert_after_one_death(order: ConvertOrder, work: Work) -> Converted | Proposal:
     """The first conversion of all kills its worker when it has converted."""
     converted = convert_stage(order, work)
     if _first("death"):
@@ -107,7 +107,7 @@ def convert_after_one_death(order: ConvertOrder, work: Work) -> Converted:
     return converted
 
 
-def convert_after_one_failure(order: ConvertOrder, work: Work) -> Converted:
+def convert_after_one_failure(order: ConvertOrder, work: Work) -> Converted | Proposal:
     """The first conversion of all finds no registry."""
     if _first("failure"):
         nowhere = replace(order.request, target=Target("127.0.0.1:9/nothing"))
