@@ -97,7 +97,7 @@ class Finder:
     def _of_root(self, service: Service, settings: Settings | None, known: Known | None) -> Iterator[Need]:
         execution = service.specification.execution if service.specification else None
         bounding = execution.bounding_capabilities if execution else None
-        if known is not None:
+        if known is not None and service.command:
             # Which ports a known daemon opens is known, too: ``_ports`` says whether they are low.
             low = frozenset() if not service.ports else frozenset(("CAP_NET_BIND_SERVICE",))
             yield from _capabilities(
@@ -107,6 +107,7 @@ class Finder:
         elif bounding is not None and _lists(settings):
             yield from _capabilities(bounding, "CapabilityBoundingSet= of its unit lists it")
         else:
+            # A script that starts a known daemon makes directories, changes users and ends what it started.
             yield from _capabilities(GENERAL_ROOT, "it runs as root, and nobody knows what of that it uses")
         name = program_name(service.command)
         if name and self._files.is_file(f"/etc/pam.d/{name}"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.guest.accounts import Accounts
 from converters.guest.environment_file import parse_environment_file
@@ -100,7 +100,12 @@ class Executions:
         """The command lines of one ``Exec*=`` setting."""
         specifiers = self.specifiers(unit)
         lines = unit.settings.all("Service", key)
-        return tuple(command for line in lines for command in _commands(line, specifiers, environment))
+        found = (command for line in lines for command in _commands(line, specifiers, environment))
+        # Not documented any more, and still done: only ExecStart= is run as the user then (systemd.service(5)
+        # of version 230, `PermissionsStartOnly=`). MariaDB makes its directory below /run so.
+        if key == "ExecStart" or unit.settings.last("Service", "PermissionsStartOnly", "no") in NO:
+            return tuple(found)
+        return tuple(replace(command, as_root=True) for command in found)
 
     def specifiers(self, unit: Unit) -> Mapping[str, str]:
         """What the percent signs in a unit's values stand for."""

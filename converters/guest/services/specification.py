@@ -33,6 +33,7 @@ from converters.init.specification import (
 )
 
 _CHECK = re.compile(r"(?:^|\s)-t[q]?(?:\s|$)|configtest|--test|-c -q|--check")
+_MANAGER = re.compile(r"(?:^|[\s/;&|(])systemctl(?:\s|$)")
 _MAIN = "MAINPID"
 _MARK = "\x01"
 """Stands for a variable that only a running service has, while the others are replaced."""
@@ -76,7 +77,8 @@ class Specifications:
         environment = {**dict(execution.environment), _MAIN: f"{_MARK}{_MAIN}{_MARK}"}
 
         def commands(key: str) -> tuple[Command, ...]:
-            return tuple(map(_command, self._executions.commands(unit, key, environment)))
+            found = map(_command, self._executions.commands(unit, key, environment))
+            return tuple(found if key == "ExecStart" else map(_without_manager, found))
 
         specifiers = self._executions.specifiers(unit)
         pid_file = expand_specifiers(settings.last("Service", "PIDFile"), specifiers)
@@ -155,6 +157,14 @@ class Specifications:
     def _own_group(self, user: str) -> str:
         gid = self._accounts.primary_gid(user) if user else None
         return "" if gid is None else str(gid)
+
+
+def _without_manager(command: Command) -> Command:
+    """A command beside the main one that tells the service manager something must not keep it from starting.
+
+    MariaDB's, before version 10.11, has ``systemctl unset-environment`` run first.
+    """
+    return replace(command, may_fail=command.may_fail or any(map(_MANAGER.search, command.words)))
 
 
 def _command(command: UnitCommand, execution: Execution | None = None) -> Command:

@@ -12,6 +12,7 @@ from converters.guest.facts import DataDirectory, Role, Service
 from converters.guest.files import GuestFiles, printable
 from converters.guest.ports import service_ports
 from converters.guest.services.conditions import failing_condition
+from converters.guest.services.exec_conditions import failing_program
 from converters.guest.services.execution import Execution, Executions
 from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.generators import generated_services, generated_wants
@@ -62,6 +63,7 @@ def systemd_boot(
         for unit in units.values()
         if unit.name.type == "service"
         and not failing_condition(unit.settings, executions.specifiers(unit), files)
+        and not failing_program(unit.settings, files)
     ]
     services += _for_each_connection(files, tree, executions, units, specifications)
     scripts = generated_services(files, tree)

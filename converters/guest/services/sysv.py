@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from converters.guest.data import data_directories
 from converters.guest.facts import Role, Service
@@ -22,6 +23,7 @@ _DEBIAN_RUNLEVEL = "2"
 _SCRIPT_NOTE = (
     "Its SysV script does not name its daemon: the command that stays in the foreground is not known."
 )
+_USER_NOTE = "Its SysV script starts it as another user, and prepares for that: so the script is what is run."
 _SCRIPT_SECONDS = 300
 """What systemd gives a SysV script to start and to stop."""
 _VARIABLE = re.compile(r"^(DAEMON\w*|NAME)=(\"[^\"\n]*\"|'[^'\n]*'|[^\s;#]*)", re.MULTILINE)
@@ -51,8 +53,9 @@ def default_runlevel(files: GuestFiles) -> str:
 def script_service(files: GuestFiles, name: str, path: str) -> Service:
     """A service as far as its script tells: what it runs, and how that stays in the foreground."""
     rule = own_rule(name)
-    words = _daemon_command(files, name, path)
-    found = foreground(files, words) if words else Foreground(notes=(_SCRIPT_NOTE,))
+    words, by_script = _daemon_command(files, name, path)
+    known = foreground(files, words) if words else Foreground(notes=(_SCRIPT_NOTE,))
+    found = Foreground(notes=(_USER_NOTE,)) if by_script else known
     return Service(
         name=printable(name),
         unit=printable(path),
@@ -62,9 +65,9 @@ def script_service(files: GuestFiles, name: str, path: str) -> Service:
         user=found.user,
         environment=(("PATH", SERVICE_PATH),),
         stop_signal=found.stop_signal or "SIGTERM",
-        ports=service_ports(files, found.words, {}),
+        ports=service_ports(files, known.words, {}),
         notes=found.notes if rule else (),
-        data=data_directories(files, found.words),
+        data=data_directories(files, known.words),
         specification=_specification(name, path, found),
     )
 
@@ -90,10 +93,12 @@ def _specification(name: str, path: str, found: Foreground) -> Specification:
     )
 
 
-def _daemon_command(files: GuestFiles, name: str, path: str) -> tuple[str, ...]:
+def _daemon_command(files: GuestFiles, name: str, path: str) -> tuple[tuple[str, ...], bool]:
     """The command line that the script's variables name, by Debian's convention; empty when they do not.
 
     ``DAEMON`` is the program, ``DAEMON_OPTS`` or ``DAEMON_ARGS`` its arguments; /etc/default overrides them.
+    The second value: whether the script gives it another user (start-stop-daemon(8), ``--chuid``). It then
+    makes that user's directories, too, and only itself knows how.
     """
     variables: dict[str, str] = {}
     for text in (files.text(path), files.text(f"/etc/default/{name}")):
@@ -102,7 +107,28 @@ def _daemon_command(files: GuestFiles, name: str, path: str) -> tuple[str, ...]:
             variables[found[1]] = value
     line = " ".join(variables.get(key, "") for key in ("DAEMON", "DAEMON_OPTS", "DAEMON_ARGS")).strip()
     # What is still to be expanded, or computed, only a shell knows.
-    return () if not variables.get("DAEMON") or "$" in line or "`" in line else _words(line)
+    if not variables.get("DAEMON") or "$" in line or "`" in line:
+        return (), False
+    programs, other_user = _started(files.text(path) or "", variables)
+    if programs and variables["DAEMON"] not in programs:
+        return (), False
+    return _words(line), other_user
+
+
+def _started(script: str, variables: Mapping[str, str]) -> tuple[set[str], bool]:
+    """What the script's lines with start-stop-daemon(8) start, and whether as another user."""
+    programs: set[str] = set()
+    other_user = False
+    for line in script.replace("\\\n", " ").splitlines():
+        words = line.partition(" -- ")[0].split()
+        if "start-stop-daemon" not in words or not {"--start", "-S"} & {*words}:
+            continue
+        for word, after in pairwise(words):
+            if word in ("--exec", "-x", "--startas", "-a"):
+                value = after.strip("\"'")
+                programs.add(_REFERENCE.sub(lambda name: variables.get(name[1], name[0]), value))
+            other_user = other_user or word in ("--chuid", "-c") or word.startswith("--chuid=")
+    return programs, other_user
 
 
 def _words(line: str) -> tuple[str, ...]:

@@ -55,6 +55,33 @@ def test_commands_around_the_main_one(plant: Plant) -> None:
     assert found.stop_post == (Command(("/bin/post",)),)
 
 
+def test_only_the_main_command_is_the_users_where_a_unit_says_so(plant: Plant) -> None:
+    service = "User=app\nPermissionsStartOnly=true\nExecStartPre=/bin/pre\nExecStart=/opt/app\n"
+    found = _specification(plant, service + "ExecStopPost=/bin/post\n")
+    assert [one.privileged for one in (*found.start_pre, *found.start, *found.stop_post)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "may_fail"),
+    [
+        ('/bin/sh -c "systemctl unset-environment X"', True),
+        ("/bin/systemctl set-environment X=1", True),
+        ('/bin/sh -c "test -e /x && systemctl restart y || exit 1"', True),
+        ("/opt/check --no-systemctl-here", False),
+    ],
+)
+def test_a_word_to_the_service_manager_keeps_nobody_from_starting(
+    plant: Plant, command: str, may_fail: bool
+) -> None:
+    found = _specification(plant, f"ExecStartPre={command}\nExecStart=/opt/app\n")
+    assert found.start_pre[0].may_fail is may_fail
+    assert not found.start[0].may_fail
+
+
 def test_directories_belong_to_the_service(plant: Plant) -> None:
     found = _specification(
         plant,

@@ -68,3 +68,40 @@ def test_the_daemon_a_script_names(
     assert service.command == command
     assert service.unit == "/etc/init.d/lighttpd"
     assert bool(service.ports) is bool(command)
+
+
+def script_with(line: str) -> dict[str, str]:
+    """A guest whose script starts memcached so."""
+    return {
+        "/etc/init.d/cache": f"#!/bin/sh\nDAEMON=/usr/bin/memcached\nHELPER=/usr/share/start\n{line}\n",
+        "/etc/rc2.d/S01cache": "-> ../init.d/cache",
+        "/etc/memcached.conf": "-l ::1\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("start-stop-daemon --start --exec $DAEMON -- -p 1", ("/usr/bin/memcached",)),
+        ('start-stop-daemon --start \\\n --startas "${DAEMON}"', ("/usr/bin/memcached",)),
+        ("start-stop-daemon --start --exec /usr/bin/memcached", ("/usr/bin/memcached",)),
+        ("$DAEMON", ("/usr/bin/memcached",)),
+        # What does not start the program that is called its daemon: only the script knows how.
+        ('start-stop-daemon --start --exec "$HELPER" -- $DAEMON', ()),
+        # The script makes what that user needs.
+        ("start-stop-daemon --start --chuid cache:cache --exec $DAEMON", ()),
+        ("start-stop-daemon -S -c cache -x $DAEMON", ()),
+        ("start-stop-daemon --start --exec $DAEMON -- -c 100", ("/usr/bin/memcached",)),
+        ("start-stop-daemon --stop --exec $HELPER", ("/usr/bin/memcached",)),
+    ],
+)
+def test_how_a_script_starts_its_daemon(plant: Plant, line: str, words: tuple[str, ...]) -> None:
+    (service,) = find_sysv_services(plant(script_with(line)))
+    assert service.command == words
+    assert service.specification is not None
+    assert service.specification.start[0].words == (words or ("/etc/init.d/cache", "start"))
+
+
+def test_a_script_of_another_user_still_tells_the_ports(plant: Plant) -> None:
+    (service,) = find_sysv_services(plant(script_with("start-stop-daemon --start -c cache -x $DAEMON")))
+    assert [(port.number, port.ipv6_loopback) for port in service.ports] == [(11211, True)]
