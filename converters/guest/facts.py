@@ -54,6 +54,8 @@ class Port:
     source: str
     loopback: bool = False
     """Whether the configuration opens it for the machine itself only."""
+    ipv6_loopback: bool = False
+    """Whether the configuration asks for ``::1``: some programs do not start where that is missing."""
 
 
 @dataclass(frozen=True, slots=True)

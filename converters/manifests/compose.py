@@ -134,7 +134,7 @@ def _network(described: Machine) -> Iterator[Line]:
     if described.hostname:
         yield 0, f"hostname: {_value(described.hostname)}"
     yield from _list("extra_hosts", (f"{name}:{address}" for name, address in described.hosts))
-    yield from _mapping("sysctls", described.sysctls)
+    yield from _mapping("sysctls", described.engine_sysctls)
     if not described.host_network:
         yield from _list("ports", map(published, described.ports))
 

@@ -74,7 +74,7 @@ def _network(machine: Machine) -> Iterator[str]:
         yield from ("--hostname", machine.hostname)
     for name, address in machine.hosts:
         yield from ("--add-host", f"{name}:{address}")
-    for name, value in machine.sysctls:
+    for name, value in machine.engine_sysctls:
         yield from ("--sysctl", f"{name}={value}")
     if not machine.host_network:
         for port in machine.ports:

@@ -133,6 +133,8 @@ class Machine:
     """The folder beside the deployment files with what was moved out of the images, a file each."""
     idle: tuple[str, ...]
     """What the machine's own image starts to do nothing; empty: what it starts anyhow."""
+    ipv6_loopback: bool = False
+    """Whether a service's configuration asks for ``::1``."""
 
     @property
     def alone(self) -> bool:
@@ -155,6 +157,13 @@ class Machine:
     def secrets(self) -> tuple[str, ...]:
         """Names of all that its containers get from outside, in order."""
         return tuple(sorted({secret.name for one in self.containers for secret in one.secrets}))
+
+    @property
+    def engine_sysctls(self) -> tuple[tuple[str, str], ...]:
+        """The same for engines that leave IPv6 off, even ``::1`` (Docker before 27)."""
+        if not self.ipv6_loopback or self.host_network:
+            return self.sysctls
+        return tuple(sorted({**dict(self.sysctls), "net.ipv6.conf.all.disable_ipv6": "0"}.items()))
 
     @property
     def summary(self) -> str:
@@ -199,6 +208,7 @@ def machine(plan: ImagePlan, reference: str, services: Sequence[ServiceImage] = 
         notes=(*plan.notes, *_told(plan)),
         secrets_folder=f"{stem}.secrets",
         idle=SHELL if plan.starts else (),
+        ipv6_loopback=any(port.ipv6_loopback for service in planned for port in service.ports),
     )
 
 

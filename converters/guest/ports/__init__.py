@@ -59,10 +59,13 @@ def service_ports(
 
 
 def program_name(words: tuple[str, ...]) -> str:
-    """Name of the program, without a version; of a shell's script, of what it becomes by ``exec``."""
+    """Name of the program, without a version; of a shell, its script or what it becomes by ``exec``."""
     name = words[0] if words else ""
-    if name.rpartition("/")[2] in ("sh", "bash", "dash") and (found := _EXEC.search(words[-1])):
-        name = found[1]
+    if name.rpartition("/")[2] in ("sh", "bash", "dash"):
+        if len(words) > 1 and words[1].startswith("/"):
+            name = words[1]
+        elif found := _EXEC.search(words[-1]):
+            name = found[1]
     if name.rpartition("/")[2] == "busybox":
         return " ".join(("busybox", *words[1:2]))
     short = re.sub(r"[\d.]+$", "", name.rpartition("/")[2])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
-from converters.guest.ports.address import is_loopback, merged
+from converters.guest.ports.address import asks_ipv6_loopback, is_loopback, merged
 
 _LISTEN = re.compile(r"^\s*Listen\s+(?:(\S*):)?(\d+)\b", re.IGNORECASE)
 _BLOCK = re.compile(r"^\s*<(/?)If(!?Module|Module|Define)\s*(!?)([^>]*)>", re.IGNORECASE)
@@ -41,7 +41,8 @@ def _ports(files: GuestFiles, path: str) -> Iterator[Port]:
             else:
                 blocks.append(_holds(files, block[2], block[4].strip(), bool(block[3])))
         elif (listen := _LISTEN.match(line)) and all(blocks):
-            yield Port(int(listen[2]), "tcp", printable(path), is_loopback(listen[1] or ""))
+            host = listen[1] or ""
+            yield Port(int(listen[2]), "tcp", printable(path), is_loopback(host), asks_ipv6_loopback(host))
 
 
 def _holds(files: GuestFiles, kind: str, name: str, negated: bool) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
-from converters.guest.ports.address import is_loopback, merged
+from converters.guest.ports.address import asks_ipv6_loopback, is_loopback, merged
 
 _SECTION = re.compile(
     r"(global|defaults|frontend|listen|backend|peers|resolvers|userlist|mailers|ring|program|cache)\b"
@@ -50,4 +50,5 @@ def _bound(address: str, path: str) -> Iterator[Port]:
     first = int(found["first"])
     last = min(int(found["last"] or first), first + _MOST - 1)
     for number in range(first, last + 1):
-        yield Port(number, protocol, printable(path), is_loopback(found["host"]))
+        host = found["host"]
+        yield Port(number, protocol, printable(path), is_loopback(host), asks_ipv6_loopback(host))

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
-from converters.guest.ports.address import is_loopback, merged
+from converters.guest.ports.address import asks_ipv6_loopback, is_loopback, merged
 
 _TOKEN = re.compile(r"""\s+|\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|[^\s{};"'\#]+""")
 _DEPTH = 8
@@ -60,7 +60,7 @@ def _listen(arguments: list[str], path: str) -> Iterator[Port]:
     if not colon or address.endswith("]"):
         host, port = ("", address) if address.isdecimal() else (address, "")
     number = int(port) if port.isdecimal() else 80
-    yield Port(number, protocol, printable(path), is_loopback(host))
+    yield Port(number, protocol, printable(path), is_loopback(host), asks_ipv6_loopback(host))
 
 
 def _matching(files: GuestFiles, pattern: str) -> list[str]:

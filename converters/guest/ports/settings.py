@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from converters.guest.facts import Port
 from converters.guest.files import GuestFiles, printable
-from converters.guest.ports.address import is_loopback
+from converters.guest.ports.address import asks_ipv6_loopback, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +169,16 @@ def setting_ports(files: GuestFiles, program: str, words: tuple[str, ...]) -> tu
     if daemon.argument and (said := re.search(rf"(?:^|\s){daemon.argument}(?:\s|$)", line)):
         return _each({int(said[1]): "command line"}, daemon, loopback=False)
     numbers: dict[int, str] = {}
-    address = daemon.default_address
+    addresses = [daemon.default_address]
     for path in configuration_files(files, line, daemon.places):
         text = files.text(path) or ""
         for value in _values(text, daemon.setting, daemon.sections):
             numbers = {**(numbers if daemon.many else {}), int(value): printable(path)}
         if daemon.address:
-            address = ([address, *_values(text, daemon.address, daemon.sections)])[-1]
+            addresses += _values(text, daemon.address, daemon.sections)
     if not numbers and daemon.default:
         numbers = dict.fromkeys((daemon.default, *daemon.also), f"default of {program}")
-    return _each(numbers, daemon, is_loopback(address))
+    return _each(numbers, daemon, is_loopback(addresses[-1]), any(map(asks_ipv6_loopback, addresses)))
 
 
 def configuration_files(files: GuestFiles, line: str, places: Iterable[str]) -> Iterable[str]:
@@ -187,9 +187,11 @@ def configuration_files(files: GuestFiles, line: str, places: Iterable[str]) -> 
     return dict.fromkeys([*named, *(path for place in places for path in _expanded(files, place))])
 
 
-def _each(numbers: Mapping[int, str], daemon: Daemon, loopback: bool) -> tuple[Port, ...]:
+def _each(
+    numbers: Mapping[int, str], daemon: Daemon, loopback: bool, ipv6_loopback: bool = False
+) -> tuple[Port, ...]:
     return tuple(
-        Port(number, protocol, source, loopback)
+        Port(number, protocol, source, loopback, ipv6_loopback)
         for number, source in numbers.items()
         if 0 < number < 65536
         for protocol in daemon.protocols

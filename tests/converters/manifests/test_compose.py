@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from converters.guest.facts import Port
 from converters.image.config import RunConfig
 from converters.init.specification import Specification
 from converters.manifests.compose import compose
@@ -216,3 +217,10 @@ def test_a_privilege_is_all_that_a_container_gets() -> None:
 def test_a_stop_without_a_limit_gets_one() -> None:
     told = replace(DATABASE, specification=Specification("x"), stop_seconds=0)
     assert _service(replace(ALONE, services=(told,)))["stop_grace_period"] == "3605s"
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_asks_for_the_ipv6_loopback_gets_it(asks: bool) -> None:
+    port = Port(80, "tcp", "test", ipv6_loopback=asks)
+    service = _service(replace(ALONE, services=(ServicePlan("nginx", RUN, ports=(port,)),)))
+    assert service.get("sysctls") == ({"net.ipv6.conf.all.disable_ipv6": "0"} if asks else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converters.guest.ports import service_ports
+from converters.guest.ports import program_name, service_ports
 from tests.converters.guest.conftest import Plant
 
 NGINX = ("/usr/sbin/nginx", "-g", "daemon off;")
@@ -164,6 +164,40 @@ def test_arguments_and_environment(
 ) -> None:
     found = service_ports(plant({}), tuple(line.split()), environment)
     assert [(port.number, port.source) for port in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "files", "asks"),
+    [
+        (("/usr/bin/memcached",), {"/etc/memcached.conf": "-l 127.0.0.1\n-l ::1\n"}, True),
+        (("/usr/bin/memcached",), {"/etc/memcached.conf": "-l ::1\n-l 127.0.0.1\n"}, True),
+        (("/usr/bin/memcached",), {"/etc/memcached.conf": "-l 127.0.0.1,::1\n"}, True),
+        (("/usr/bin/memcached",), {"/etc/memcached.conf": "-l 127.0.0.1\n"}, False),
+        (("/usr/bin/redis-server",), {"/etc/redis/redis.conf": "bind 127.0.0.1 -::1\n"}, False),
+        (("/usr/sbin/nginx",), {"/etc/nginx/nginx.conf": "listen [::1]:80;"}, True),
+        (("/usr/sbin/nginx",), {"/etc/nginx/nginx.conf": "listen 127.0.0.1:80; listen [::1]:80;"}, True),
+        (("/usr/sbin/nginx",), {"/etc/nginx/nginx.conf": "listen [::]:80;"}, False),
+        (("/usr/sbin/apache2",), {"/etc/apache2/ports.conf": "Listen [::1]:80\n"}, True),
+        (("/usr/sbin/haproxy",), {"/etc/haproxy/haproxy.cfg": "listen a\n bind ::1:80\n"}, True),
+    ],
+)
+def test_programs_that_ask_for_the_ipv6_loopback(
+    plant: Plant, words: tuple[str, ...], files: dict[str, str], asks: bool
+) -> None:
+    (port,) = service_ports(plant(files), words, {})
+    assert port.ipv6_loopback is asks
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("/bin/sh", "/usr/libexec/tomcat10/tomcat-start.sh"), "tomcat-start.sh"),
+        (("/bin/sh", "-c", "exec /usr/sbin/apache2 -D X"), "apache"),
+        (("/bin/bash", "-c", "/opt/run"), "bash"),
+    ],
+)
+def test_a_shell_is_what_it_runs(words: tuple[str, ...], name: str) -> None:
+    assert program_name(words) == name
 
 
 @pytest.mark.parametrize(
