@@ -54,6 +54,7 @@ from orchestrator.terms import (
     Verified,
     Verify,
 )
+from orchestrator.verify.verdict import Verification
 from orchestrator.vsphere.values import Lease, Placement
 
 log = logging.getLogger(__name__)
@@ -229,8 +230,9 @@ class Loop:
     ) -> None:
         try:
             self.events.put(Verified(planned.job, verify(planned, converted, published)))
-        except OSError as error:  # the verdict cannot be written down
-            self.events.put(Unwritten(planned.job, str(error)))
+        except Exception as error:  # the image is there; whether it serves is not worth the run
+            log.exception("%s cannot be verified", planned.vm.name)
+            self.events.put(Verified(planned.job, Verification(planned.vm.name, error=str(error))))
 
     def _on_failed(self, job: str, stage: Stage, attempt: int, failure: Failure) -> None:
         if not expects(self.fleet.jobs[job], stage, attempt):

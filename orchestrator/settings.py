@@ -466,12 +466,18 @@ class Settings(BaseModel):
         IMAGE_VERBS,
         "Start each machine's containers in an engine, see whether they serve, and remove them again.",
     )
+    observe: bool = _setting(
+        False,
+        Section.VERIFYING,
+        IMAGE_VERBS,
+        "Start each service alone, without a network, for 12 seconds, and tell which ports it opens.",
+    )
     verify_engine: str = _setting(
         "",
         Section.VERIFYING,
         IMAGE_VERBS,
         "That engine: unix:///PATH or tcp://HOST:PORT; default: DOCKER_HOST, or this machine's Docker.",
-        pattern=r"(unix|tcp)://.+|",
+        pattern=r"^((unix|tcp)://.+)?$",
     )
     verify_seconds: float = _setting(
         90, Section.VERIFYING, IMAGE_VERBS, "Seconds that services may take until they answer.", gt=0, le=3600

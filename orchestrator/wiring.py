@@ -141,9 +141,15 @@ def running_facts(settings: Settings, machine: str) -> RunningFacts | None:
 
 def verifier(settings: Settings) -> Verifier | None:
     """Who tries the containers of an image; None: nobody wants that."""
-    if not settings.verify:
+    if not settings.verify and not settings.observe:
         return None
-    wanted = VerifySettings(settings.verify_engine, settings.verify_at_once, settings.verify_seconds)
+    wanted = VerifySettings(
+        settings.verify_engine,
+        settings.verify_at_once,
+        settings.verify_seconds,
+        together=settings.verify,
+        alone=settings.observe,
+    )
     return Verifier(wanted, registry_access(settings).credentials, settings.output / "verify")
 
 

@@ -29,6 +29,7 @@ from orchestrator.verify.watch import Up, verify
 
 _ANSWER_SECONDS = 5.0
 _START_SECONDS = 90.0
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,8 @@ def examine(machine: Machine, engine: Engine, server: Registry, scratch: Path) -
 
     def ask(services: Mapping[str, Up]) -> None:
         for question in machine.questions:
-            up = services.get(question.service)
-            if up is not None and (answer := _answer(up, question)) is not None:
-                examined.answers[question] = answer
+            if (up := services.get(question.service)) is not None:
+                _ask(examined, up, question)
         for name, up in services.items():
             if up.container.ended() is not None:
                 continue
@@ -209,6 +209,15 @@ def convert(machine: Machine, server: Registry, scratch: Path) -> tuple[Converte
         published = pipeline.publish(converted, output)
     reference = f"{request.target.repository}@{published.digest}"
     return converted, compose(converted.plan, reference, converted.services)
+
+
+def _ask(examined: Examined, up: Up, question: Question) -> None:
+    """Until the answer is the machine's: one that is busy may be late."""
+    for _ in range(_TRIES):
+        if (answer := _answer(up, question)) is not None:
+            examined.answers[question] = answer
+        if examined.answered(question):
+            break
 
 
 def _answer(up: Up, question: Question) -> bytes | None:

@@ -28,7 +28,7 @@ from orchestrator.files import require_unchanged
 from orchestrator.plans import NEWER, Plans, read_plans, write_plan
 from orchestrator.report import text
 from orchestrator.settings import Settings, Verb
-from orchestrator.verify.verifier import lines as verdict_lines
+from orchestrator.verify.words import lines as verdict_lines
 from orchestrator.wiring import (
     hardening,
     reading,

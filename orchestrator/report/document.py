@@ -18,6 +18,7 @@ from orchestrator.fleet.view import ConversionView, JobView, RunView
 from orchestrator.report import text
 from orchestrator.report.order import worst_first
 from orchestrator.verify.verdict import Verification
+from orchestrator.verify.words import observed_lines
 
 FORMAT_VERSION = 1
 """Of the JSON document; raised when a key changes its meaning or goes."""
@@ -178,13 +179,14 @@ def _remarks(job: JobView) -> list[str]:
 
 def verification(found: Verification) -> list[str]:
     """What became of an image's containers, and what those that failed said last."""
-    remarks = [f"Containers {found.sentence()}."]
+    remarks = [f"Containers {found.sentence()}."] if found.services or found.error else []
     for service in found.services:
         if not service.outcome.good:
             ports = [f"{port.number}/{port.protocol}: {port.said}" for port in service.ports]
             said = [f"its log ends: {' / '.join(service.lines[-_LOG_LINES:])}"] if service.lines else []
             told = [service.reason] if service.reason else []
             remarks.append(f"{service.service} {service.outcome}: {'; '.join([*told, *ports, *said])}")
+    remarks += [f"Service {line}." for line in observed_lines(found)]
     if found.also:
         remarks.append(f"Listening, and in no configuration that was read: {', '.join(found.also)}.")
     return remarks

@@ -7,6 +7,8 @@ was killed, carries the moment after which nobody wants it any more: the next ve
 from __future__ import annotations
 
 import io
+import os
+import socket
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
@@ -28,6 +31,9 @@ EXPIRES = "io.orchestrate.verify.expires"
 PROBE = "/.orchestrate-probe"
 """The static init under another name, in a container of its own: it asks from inside a network name space."""
 _CALL_SECONDS = 120
+_CONNECT_SECONDS = 10
+_USUAL = "unix:///var/run/docker.sock"
+_USUAL_PORT = 2375
 _LOG_LINES = 20
 _LONGEST_LINE = 300
 
@@ -69,16 +75,14 @@ class Engine:
             url: ``unix:///path`` or ``tcp://host:port``; empty: ``DOCKER_HOST``'s, or the usual socket.
             credentials: of the registry that images are pulled from; None: anonymous.
         """
-        self._url = url
+        self._url = url or os.environ.get("DOCKER_HOST") or _USUAL
         self._credentials = credentials
         self._expires = "0"
 
     def __enter__(self) -> Self:
-        with told(f"no container engine answers at {self._url or 'its usual socket'}"):
-            if self._url:
-                self._client = docker.DockerClient(base_url=self._url, version="auto", timeout=_CALL_SECONDS)
-            else:
-                self._client = docker.from_env(version="auto", timeout=_CALL_SECONDS)
+        with told(f"no container engine answers at {self._url}"):
+            _require(self._url)
+            self._client = docker.DockerClient(base_url=self._url, version="auto", timeout=_CALL_SECONDS)
             self._cpus = int(self._client.info()["NCPU"])
         return self
 
@@ -273,10 +277,10 @@ class Probe:
         _, output, _ = self._started.run(PROBE, "--sockets")
         return frozenset(_listening(output.decode("ascii", "replace")))
 
-    def ask(self, socket: Listening, words: bytes, seconds: float) -> bytes | None:
+    def ask(self, target: Listening, words: bytes, seconds: float) -> bytes | None:
         """What is answered to ``words``; None when nobody takes the connection, or no answer comes by UDP."""
-        for address in socket.reached_at:
-            command = ("--ask", socket.protocol, address, f"{seconds:.1f}", words.hex())
+        for address in target.reached_at:
+            command = ("--ask", target.protocol, address, f"{seconds:.1f}", words.hex())
             status, output, _ = self._started.run(PROBE, *command)
             if status == 0:
                 return output
@@ -290,6 +294,19 @@ def told(what: str, hint: str = "") -> Iterator[None]:
         yield
     except (DockerException, OSError) as error:
         raise VerifyError(f"{what}: {error}", hint or "say which engine: --verify-engine") from error
+
+
+def _require(url: str) -> None:
+    """Whether anybody is there; the package leaves a connection open when nobody is. Raises ``OSError``."""
+    parsed = urlsplit(url)
+    if parsed.scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_SECONDS)
+            probe.connect(parsed.path)
+    else:
+        address = (parsed.hostname or "", parsed.port or _USUAL_PORT)
+        with socket.create_connection(address, timeout=_CONNECT_SECONDS):
+            pass
 
 
 def _listening(text: str) -> Iterator[Listening]:

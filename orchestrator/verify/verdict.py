@@ -68,6 +68,21 @@ class ServiceVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """A service, started alone and without a network, and the sockets that it opened."""
+
+    service: str
+    sockets: tuple[str, ...] = ()
+    """``tcp 127.0.0.1:9000``."""
+    unknown: tuple[str, ...] = ()
+    """Those that no configuration told of."""
+    missing: tuple[str, ...] = ()
+    """Ports that configuration tells of, and that it did not open: ``80/tcp``."""
+    ended: int | None = None
+    """Its exit status, where it did not stay: some need what is not there when they are alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """A machine's containers, started together."""
 
@@ -75,6 +90,8 @@ class Verification:
     services: tuple[ServiceVerdict, ...] = ()
     also: tuple[str, ...] = ()
     """Sockets that no configuration told of: ``tcp 127.0.0.1:9000``."""
+    observed: tuple[Observation, ...] = ()
+    """Empty when nobody wanted that."""
     seconds: float = 0.0
     error: str = ""
     """Why there is no verdict on its services."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import BoundedSemaphore
 
@@ -13,6 +13,7 @@ from converters.outputs.auth import Credentials
 from converters.request import Converted
 from orchestrator import durable
 from orchestrator.verify.engine import Engine, VerifyError
+from orchestrator.verify.observe import observe
 from orchestrator.verify.verdict import Verification
 from orchestrator.verify.watch import verify
 
@@ -29,6 +30,10 @@ class VerifySettings:
     at_once: int = 1
     seconds: float = 90.0
     """Until every port has to answer."""
+    together: bool = True
+    """Whether a machine's containers are started together and asked."""
+    alone: bool = False
+    """Whether each is started alone, to see what it opens."""
 
 
 class Verifier:
@@ -61,7 +66,11 @@ class Verifier:
         text = compose(converted.plan, reference, converted.services)
         try:
             with self._slots, Engine(self._settings.engine, self._credentials) as engine:
-                found = verify(engine, converted.plan, text, self._settings.seconds, answers)
+                found = Verification(converted.plan.name)
+                if self._settings.together:
+                    found = verify(engine, converted.plan, text, self._settings.seconds, answers)
+                if self._settings.alone:
+                    found = replace(found, observed=observe(engine, converted.plan, text))
         except VerifyError as error:
             found = Verification(converted.plan.name, error=str(error))
         durable.make_folder(self._folder)
@@ -70,16 +79,3 @@ class Verifier:
             self._folder / f"{name}.verify.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         )
         return found
-
-
-def lines(found: Verification) -> list[str]:
-    """A verdict for people, a line a service, and what a failed one logged."""
-    told = [found.sentence()]
-    for service in found.services:
-        ports = [f"{port.number}/{port.protocol} {port.outcome}: {port.said}" for port in service.ports]
-        why = [service.reason] if service.reason else []
-        told.append(f"  {service.service} {service.outcome}" + "".join(f"; {one}" for one in (*why, *ports)))
-        told += [f"    {line}" for line in service.lines]
-    if found.also:
-        told.append(f"  not in any configuration, and listening: {', '.join(found.also)}")
-    return told

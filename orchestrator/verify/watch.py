@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from converters.guest.facts import Port
 from converters.guest.ports import program_name
@@ -25,7 +26,7 @@ _BETWEEN_LOOKS = 0.5
 _ANSWER_SECONDS = 3.0
 _SETTLE_SECONDS = 5.0
 """For a service without a known port: whoever cannot start has ended by then."""
-_CLEAN_UP_SECONDS = 900.0
+CLEAN_UP_SECONDS = 900.0
 """After which what a killed verification left is nobody's."""
 _LONGEST_STOP = 60
 
@@ -61,20 +62,27 @@ class _Watched:
         return bool(self.reason) or not self.waiting
 
 
-def expectations(plan: ImagePlan) -> dict[str, Expected]:
-    """What each service of a machine should serve, by its name."""
-    return {
-        service.name: Expected(
-            service.name,
-            program_name(
-                service.specification.start[0].words
-                if service.specification is not None and service.specification.start
-                else service.run.entrypoint
-            ),
-            service.ports,
-        )
-        for service in plan.services
+def expected_of(plan: ImagePlan, composed: ComposedService) -> Expected | None:
+    """What a container should serve; None for one that is there for the others."""
+    labels = composed.arguments.get("labels") or {}
+    name = labels.get(SERVICE_LABEL, plan.service)
+    service = next((one for one in plan.services if one.name == name), None)
+    if service is None:
+        return None
+    told = service.specification
+    words = told.start[0].words if told is not None and told.start else service.run.entrypoint
+    return Expected(service.name, program_name(words), service.ports)
+
+
+def arguments_of(engine: Engine, service: ComposedService, volumes: Mapping[str, str]) -> dict[str, Any]:
+    """What the engine is told of a service, name and network aside; ``volumes``: its names by the file's."""
+    arguments = {
+        **service.arguments,
+        "volumes": {volumes[name]: {"bind": path, "mode": mode} for name, path, mode in service.volumes},
     }
+    if "nano_cpus" in arguments:
+        arguments["nano_cpus"] = min(arguments["nano_cpus"], engine.cpus * 1_000_000_000)
+    return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ def verify(
     began = time.monotonic()
     with ExitStack() as stack:
         try:
-            engine.begin(seconds + _CLEAN_UP_SECONDS)
+            engine.begin(seconds + CLEAN_UP_SECONDS)
             watched, probes = _started(engine, stack, plan, read_project(compose))
             also = _wait(watched, probes, seconds, answers or {})
             if while_up is not None:
@@ -121,7 +129,7 @@ def verify(
             verdicts = [
                 replace(verdict, stopped=took) for verdict, took in zip(verdicts, stopped, strict=True)
             ]
-            return Verification(plan.name, tuple(verdicts), also, time.monotonic() - began)
+            return Verification(plan.name, tuple(verdicts), also, seconds=time.monotonic() - began)
         except VerifyError as error:
             log.warning("%s cannot be verified: %s", plan.name, error)
             return Verification(plan.name, seconds=time.monotonic() - began, error=str(error))
@@ -137,21 +145,16 @@ def _started(
     network = stack.enter_context(engine.network(project))
     names = {name for service in services for name, _, _ in service.volumes}
     volumes = {name: stack.enter_context(engine.volume(f"{project}-{name}")) for name in sorted(names)}
-    expected = expectations(plan)
     watched: list[_Watched] = []
     owners: dict[str, Started] = {}
     for service in services:
-        labels = service.arguments.get("labels") or {}
-        wanted = expected.get(str(labels.get(SERVICE_LABEL, plan.service)))
+        wanted = expected_of(plan, service)
         one = None if wanted is None else _Watched(wanted, service, waiting=set(wanted.ports))
         arguments = {
-            **service.arguments,
+            **arguments_of(engine, service, volumes),
             "name": f"{project}-{service.key}",
-            "volumes": {volumes[name]: {"bind": path, "mode": mode} for name, path, mode in service.volumes},
             "network_mode": _network(service, network, owners),
         }
-        if "nano_cpus" in arguments:
-            arguments["nano_cpus"] = min(arguments["nano_cpus"], engine.cpus * 1_000_000_000)
         try:
             owners[service.key] = stack.enter_context(engine.container(arguments))
         except VerifyError as error:

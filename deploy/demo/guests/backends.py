@@ -20,7 +20,7 @@ BACKEND = Recipe(
     name="backend",
     packages=(
         *("systemd-sysv", "tomcat10", "rabbitmq-server", "prometheus", "samba", "mosquitto", "unbound"),
-        *("init-system-helpers",),
+        *("dns-root-data", "init-system-helpers"),
     ),
     customize="".join(
         (
