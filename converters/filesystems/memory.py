@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from functools import cached_property
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-CACHED_BYTES = 40 << 20
+CACHED_BYTES = 36 << 20
 """Of blocks, decoded metadata and names: with one large file system, fewer make it slower."""
+PASSING_BYTES = 4 << 20
+"""Of what is looked at once, such as files' content."""
 KEPT_BYTES = 40 << 20
 """Of entries remembered from walks: some 100,000."""
 LOG_BYTES = 64 << 20
@@ -58,6 +61,11 @@ class Memory:
     def cached_bytes(self) -> int:
         """Bytes in the cache."""
         return self._cached
+
+    @cached_property
+    def passing(self) -> Memory:
+        """A small cache beside this one: a tree's content goes through it and pushes no metadata out."""
+        return Memory(PASSING_BYTES, 0, 0)
 
     def cache(self) -> Cache[Any, Any]:
         """A part of the cache with keys of its own."""

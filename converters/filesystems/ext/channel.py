@@ -7,7 +7,7 @@ import errno
 
 from converters.disks.base import Disk
 from converters.errors import FilesystemError
-from converters.filesystems.cached import CachedRange
+from converters.filesystems.cached import SCATTERED_CHUNK, CachedRange
 from converters.filesystems.ext import library
 from converters.filesystems.memory import Memory
 
@@ -20,7 +20,9 @@ class Channel:
     """
 
     def __init__(self, disk: Disk, start: int, size: int, memory: Memory) -> None:
-        self._range = CachedRange(disk, start, size, memory)
+        self._tables = CachedRange(disk, start, size, memory)
+        self._scattered = CachedRange(disk, start, size, memory, SCATTERED_CHUNK)
+        self._content = CachedRange(disk, start, size, memory.passing)
         self._failure: BaseException | None = None
         self._block_size = 1024
         # The library keeps pointers into both structures until ext2fs_free.
@@ -45,14 +47,18 @@ class Channel:
         """What ``ext2fs_open2`` takes."""
         return ctypes.pointer(self._manager)
 
-    def read(self, length: int, offset: int) -> bytes:
-        """``length`` bytes at ``offset`` from the start of the range.
+    def metadata(self, length: int, offset: int) -> bytes:
+        """``length`` bytes of a directory or a map, at ``offset`` from the start of the range.
 
         Raises:
             FilesystemError: the bytes lie outside the range.
             DiskError: the disk cannot give them.
         """
-        return self._range.read(length, offset)
+        return self._scattered.read(length, offset)
+
+    def content(self, length: int, offset: int) -> bytes:
+        """The same for bytes of files; raises the same."""
+        return self._content.read(length, offset)
 
     def check(self, code: int, what: str) -> None:
         """Raise what a library call that returned ``code`` met; ``what`` it was doing.
@@ -69,7 +75,8 @@ class Channel:
 
     def close(self) -> None:
         """Forget what was read; the library must have let go of the channel before."""
-        self._range.clear()
+        for part in (self._tables, self._scattered, self._content):
+            part.clear()
         # The callbacks hold this object, and would keep it until the next collection of cycles.
         self._manager = library.IoManager()
         self._channel = library.IoChannel()
@@ -86,7 +93,7 @@ class Channel:
         try:
             # A negative count is in bytes (ext2_io.h).
             length = -count if count < 0 else count * self._block_size
-            ctypes.memmove(destination, self.read(length, block * self._block_size), length)
+            ctypes.memmove(destination, self._tables.read(length, block * self._block_size), length)
         except BaseException as failure:
             self._failure = failure
             return errno.EIO

@@ -98,7 +98,7 @@ def _blocks(metadata: Metadata, inode: Inode) -> Iterator[bytes]:
 
 def _verified(metadata: Metadata, inode: Inode, first: int, count: int) -> Iterator[bytes]:
     size, verify = metadata.superblock.block_size, metadata.library.ext2fs_dir_block_csum_verify
-    data = metadata.channel.read(count * size, first * size)
+    data = metadata.channel.metadata(count * size, first * size)
     for offset in range(0, len(data), size):
         block = data[offset : offset + size]
         if not verify(metadata.handle, inode.number, block):

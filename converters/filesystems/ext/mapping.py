@@ -52,6 +52,15 @@ def extents(root: bytes, read_block: ReadBlock, verify: Verify) -> Iterator[Run]
     return _extent_node(root, depth, 0, 1 << 32, read_block, verify)
 
 
+def only_extent(root: bytes) -> Run | None:
+    """The run of a file that is one written extent from its first block on, as most are; None for others."""
+    magic, entries, most, depth = _HEADER.unpack_from(root)
+    if magic != EXTENT_MAGIC or entries != 1 or depth or _NODE + most * _NODE > len(root) or not most:
+        return None
+    logical, count, high, low = _EXTENT.unpack_from(root, _NODE)
+    return Run(0, low | high << 32, count) if not logical and 0 < count <= _LONGEST else None
+
+
 def _extent_node(
     node: bytes, depth: int, first: int, end: int, read_block: ReadBlock, verify: Verify
 ) -> Iterator[Run]:

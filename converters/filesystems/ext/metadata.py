@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from converters.disks.base import Disk
@@ -62,7 +62,7 @@ class Metadata:
         self._zones: SystemZones | None = None
 
     def _open(self, size: int) -> superblock.Superblock:
-        head = superblock.parse(self.channel.read(superblock.SIZE, superblock.OFFSET))
+        head = superblock.parse(self.channel.metadata(superblock.SIZE, superblock.OFFSET))
         length = head.blocks * head.block_size
         if length > size:
             raise FilesystemError(f"the file system is {length} bytes long, its volume only {size}")
@@ -143,20 +143,32 @@ class Metadata:
             length = min(run.blocks * size, inode.size - logical)
             yield ByteRun(logical, self._start + run.physical * size, length)
 
-    def chunks(self, inode: Inode) -> Iterator[bytes]:
+    def chunks(self, inode: Inode) -> Iterable[bytes]:
         """The data of an inode without inline data, ``inode.size`` bytes in all, holes as zeros.
 
         Raises:
             FilesystemError: the map is damaged.
             DiskError: the disk cannot be read.
         """
+        size, geometry = inode.size, self.superblock
+        if 0 < size <= LARGEST_CHUNK and inode.flags & inodes.EXTENTS:
+            run = mapping.only_extent(inode.block)
+            if (
+                run is not None
+                and run.blocks * geometry.block_size >= size
+                and geometry.first_data_block < run.physical <= geometry.blocks - run.blocks
+            ):
+                return (self.channel.content(size, run.physical * geometry.block_size),)
+        return self._chunks(inode)
+
+    def _chunks(self, inode: Inode) -> Iterator[bytes]:
         position = 0
         for logical, offset, length in self.byte_runs(inode):
             if logical > position:
                 yield from zeros(logical - position)
             for done in range(0, length, LARGEST_CHUNK):
                 count = min(length - done, LARGEST_CHUNK)
-                yield self.channel.read(count, offset - self._start + done)
+                yield self.channel.content(count, offset - self._start + done)
             position = logical + length
         if position < inode.size:
             yield from zeros(inode.size - position)
@@ -169,7 +181,7 @@ class Metadata:
         """
         self.check_range(number)
         size = self.superblock.block_size
-        return self.channel.read(size, number * size)
+        return self.channel.metadata(size, number * size)
 
     def check_range(self, block: int, count: int = 1) -> None:
         """Refuse blocks that no inode can own, as ``ext4_inode_block_valid`` does.

@@ -91,7 +91,7 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         inode = self._file(entry)
         if inode.flags & inodes.INLINE_DATA:
             return iter((self._attributes.inline(inode),) if inode.size else ())
-        return self._metadata.chunks(inode)
+        return iter(self._metadata.chunks(inode))
 
     def runs(self, entry: Entry) -> Iterator[ByteRun] | None:
         """Where on the disk the bytes of a regular file are, in order, none beyond its end.
