@@ -108,7 +108,7 @@ def show(services: Services) -> bool:
     say("what to look at next")
     print(f"    report          {OUTPUT}/report.html")
     print(f"    for machines    {OUTPUT}/report.json")
-    for kind in Manifest:
+    for kind in (kind for kind in Manifest if (OUTPUT / kind).is_dir()):
         print(f"    {kind:15} {OUTPUT / kind}")
     print("    your vCenter    README.md, “Against your vCenter”; begin with orchestrate check")
     print("\nThe demo's registry ends now, and its images with it: here these files are only to be read.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -88,6 +91,18 @@ def test_fig(environment: dict[str, str]) -> None:
 @example(TROUBLE)
 def test_kubernetes(environment: dict[str, str]) -> None:
     assert yaml.safe_load(kubernetes(_machine(environment))["configmap.yaml"])["data"] == environment
+
+
+def test_kubernetes_by_its_own_reader(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not there")
+    # What kubectl writes of this letter is read as the end of a line here.
+    environment = {name: value.replace("\x85", "") for name, value in TROUBLE.items()}
+    for name, text in kubernetes(_machine(environment)).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    answer = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, check=True)
+    (found,) = (one for one in yaml.safe_load_all(answer.stdout) if one["kind"] == "ConfigMap")
+    assert found["data"] == environment
 
 
 @settings(deadline=None)
