@@ -109,7 +109,8 @@ def _joined(described: Machine, container: Container) -> Iterator[Line]:
 def _job(described: Machine, job: ScheduledJob) -> Iterator[Line]:
     zone = f" ({job.timezone})" if job.timezone else ""
     when = "at boot" if job.at_boot else f"{job.schedule}{zone}" if job.schedule else "by the clock"
-    yield 0, f"# It ran {comment(when)}: docker compose run --rm {job.key}"
+    command = " ".join(("docker", "compose", "run", "--rm", job.key))
+    yield 0, f"# It ran {comment(when)}: {command}"
     yield 0, f"profiles: [{quoted(JOBS)}]"
     yield 0, f"image: {_value(described.image)}"
     if described.architecture:

@@ -319,7 +319,7 @@ def _told(plan: ImagePlan) -> Iterable[str]:
     if domains:
         yield (
             f"The machine looked names up in {', '.join(domains)}: where it used short names, tell the engine"
-            " (dns_search, --dns-search, dnsConfig)."
+            " (dns_search, `--dns-search`, dnsConfig)."
         )
     for path in left_in_image(plan):
         yield f"Data below {path} stays in the container: such a name cannot be a volume's place."

@@ -72,5 +72,6 @@ def _line(options: Iterable[str], words: Iterable[str], binds: Iterable[str] = (
     for option in options:
         quoted = shlex.quote(option)
         text += f" \\\n  {quoted}" if option.startswith("--") else f" {quoted}"
-    text += "".join(f' \\\n  --volume "$here"/{shlex.quote(bind)}' for bind in binds)
+    option = "--volume"
+    text += "".join(f' \\\n  {option} "$here"/{shlex.quote(bind)}' for bind in binds)
     return text + " \\\n  " + shlex.join(words)
