@@ -108,6 +108,10 @@ class GuestFiles:
         """As ``below``, and no more than the first ``most`` of it: for directories of any size."""
         return islice(self._below(directory), most)
 
+    def first_below(self, directory: str, most: int) -> dict[str, Entry]:
+        """The same, but no more than the first ``most``."""
+        return dict(islice(self._below(directory), most))
+
     def names(self, directory: str) -> list[str]:
         """Names in a directory, in byte order."""
         return [name for name, _ in self._below(directory) if "/" not in name]

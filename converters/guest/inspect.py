@@ -26,6 +26,7 @@ from converters.guest.packages.find import read_packages
 from converters.guest.privilege.find import Finder
 from converters.guest.release import read_release
 from converters.guest.resolution import read_hosts, read_search_domains
+from converters.guest.secrets.find import find_secrets
 from converters.guest.secrets.host_keys import with_host_keys
 from converters.guest.services import Started, find_services
 
@@ -55,12 +56,13 @@ def inspect(fs: Filesystem) -> GuestFacts:
     init = detect_init(files)
     architecture = read_architecture(files)
     started = find_services(init, files, accounts, hostname, read_manager_environment(files))
+    services = _with_needs(files, accounts, started)
     return GuestFacts(
         release=release or _UNKNOWN,
         architecture=architecture,
         hostname=printable(hostname),
         init=init,
-        services=_with_needs(files, accounts, started),
+        services=services,
         jobs=_jobs(files, init, started),
         environment=tuple(read_login_environment(files).items()),
         timezone=printable(read_timezone(files)),
@@ -70,6 +72,7 @@ def inspect(fs: Filesystem) -> GuestFacts:
         directories=merged([*tmpfiles_directories(files, accounts), *started.directories]),
         hosts=read_hosts(files),
         search_domains=read_search_domains(files),
+        secrets=find_secrets(files, accounts, services),
         notes=files.notes,
     )
 

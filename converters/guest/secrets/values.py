@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,17 +29,6 @@ class SecretKind(StrEnum):
     CLOUD_CREDENTIALS = "cloud-credentials"
     VARIABLE = "variable"
     """An environment variable of a service, by its name."""
-
-
-class SecretAction(StrEnum):
-    """What becomes of a secret."""
-
-    REPORT = "report"
-    """It stays in the image, and the report says so."""
-    EXTRACT = "extract"
-    """It is moved out of the image, and comes back when its container starts."""
-    LEAVE_OUT = "leave-out"
-    """It is in no image: a clean-up rule has it, and it is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +60,27 @@ class SecretMount:
     """Where the service expects it; empty for variables."""
     source: str
     """Where the container has to have it, readable for root alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that is moved out of the image."""
+
+    name: str
+    """As in ``SecretMount``."""
+    path: str
+    uid: int
+    gid: int
+    mode: int
+    services: tuple[str, ...] = ()
+    """Who is known to use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret outside the image, on its way into a file beside the deployment files."""
+
+    name: str
+    """As in ``SecretMount``."""
+    content: bytes = field(repr=False)
+    """Never shown: no log and no error holds it."""
