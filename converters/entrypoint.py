@@ -46,14 +46,17 @@ class Entrypoint:
     """Why it takes the init, each a few words."""
 
 
-def entrypoint(service: Service, directories: tuple[Directory, ...]) -> Entrypoint | None:
+def entrypoint(
+    service: Service, directories: tuple[Directory, ...], also: tuple[str, ...] = ()
+) -> Entrypoint | None:
     """How ``service`` is started; None where no command of it is known.
 
     Args:
         directories: what the guest makes below /run at each boot.
+        also: reasons beside its own to start it by the init.
     """
     specification = service.specification
-    reasons = _reasons(service, specification) if specification is not None else ()
+    reasons = (*_reasons(service, specification), *also) if specification is not None else ()
     if specification is None or not reasons:
         return Entrypoint(_plain(service)) if service.command else None
     made = {path.path for path in specification.paths}

@@ -59,7 +59,7 @@ def convert(
     inspected = time.monotonic()
     kept = data_paths(plan)
     layer = compress_layer(
-        reader.tar(plan.directories, kept),
+        reader.tar(plan.directories, kept, plan.held),
         output,
         on_progress=lambda read, pushed: on_progress(Progress(read, pushed)),
     )
@@ -83,6 +83,7 @@ def convert(
         diff_ids=tuple(one.diff_id for one in layers),
         inspection=inspection,
         plan=plan,
+        secret_files=(*plan.secret_files, *reader.secrets),
         removals=summary.removals,
         entries=summary.entries,
         read_bytes=layer.uncompressed_size,

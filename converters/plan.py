@@ -11,10 +11,14 @@ from converters.guest.kernel.values import KernelVerdict
 from converters.guest.privilege.own import init_needs
 from converters.guest.privilege.values import Privilege
 from converters.guest.privilege.verdict import verdict
-from converters.guest.secrets.values import SecretMount
-from converters.hardening import STANDARD, Hardening
+from converters.guest.secrets.choose import held_files
+from converters.guest.secrets.choose import told as told_secrets
+from converters.guest.secrets.content import variable_holds_secret
+from converters.guest.secrets.values import HeldFile, SecretFile, SecretMount
+from converters.hardening import STANDARD, Hardening, Secrets
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
+from converters.moved_secrets import REASON, mounts, moved_variables, variables_file, with_secrets
 from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
 
 MIB = 1 << 20
@@ -186,6 +190,10 @@ class ImagePlan:
     """Of several services, the one that the machine's own image starts too, because a person said so."""
     kernel: KernelVerdict | None = None
     """How its containers run on the kernel of their hosts; None: not judged."""
+    held: tuple[HeldFile, ...] = ()
+    """Files that are moved out of the image."""
+    secret_files: tuple[SecretFile, ...] = ()
+    """Variables of services that are moved out of it."""
     decisions: tuple[Decision, ...] = ()
     """What is otherwise than it was found, in the order of precedence: the last one counts."""
 
@@ -209,7 +217,8 @@ def plan_image(
     """
     applications = [service for service in guest.services if service.role is Role.APPLICATION]
     ordered = tuple(sorted(labels))
-    services = tuple(_service_plans(applications, guest, ordered, hardening, choices))
+    held = held_files(guest.secrets, hardening)
+    services = tuple(_service_plans(applications, guest, ordered, hardening, choices, held))
     jobs = job_plans(guest)
     alone = len(applications) == len(services) == 1 and choices.starts != NOTHING
     only = services[0] if alone else None
@@ -219,7 +228,7 @@ def plan_image(
         name=machine.name,
         hostname=guest.hostname,
         architecture=guest.architecture,
-        run=replace(started.run if started else RunConfig(cmd=SHELL, env=guest.environment), labels=ordered),
+        run=replace(started.run if started else _shell(guest, hardening), labels=ordered),
         resources=choices.resources or resources(machine),
         service=only.name if only else "",
         services=services,
@@ -231,9 +240,12 @@ def plan_image(
             *((*only.notes, *_unreachable(only)) if only else _why_a_shell(applications, services, chosen)),
             *told_jobs(jobs),
             *told_without_command(guest.jobs),
+            *told_secrets(guest.secrets, held, hardening),
         ),
         starts=chosen.name if chosen and not only else "",
         decisions=choices.decisions,
+        held=held,
+        secret_files=tuple(_variables_files(applications, guest, hardening)),
     )
 
 
@@ -243,11 +255,16 @@ def _service_plans(
     labels: tuple[tuple[str, str], ...],
     hardening: Hardening,
     choices: Choices,
+    held: tuple[HeldFile, ...],
 ) -> Iterator[ServicePlan]:
     for service in applications:
         choice = choices.services.get(service.name, _NO_CHOICE)
-        found = entrypoint(service, guest.directories)
+        variables = moved_variables(service, guest.secrets, hardening)
+        given = mounts(service, held, variables)
+        found = entrypoint(service, guest.directories, (REASON,) if given else ())
         if found is not None:
+            if given and found.specification is not None:
+                found = with_secrets(found, found.specification, given, held, variables)
             named = tuple(sorted((*labels, (SERVICE_LABEL, service.name))))
             run = replace(found.run, labels=named)
             # An image has no number of the machine's own: it would have as many machines as containers.
@@ -263,10 +280,27 @@ def _service_plans(
                 service.data,
                 (*service.notes, *privilege.decisions),
                 privilege,
+                secrets=given if told is not None else (),
                 stop_seconds=service.specification.stop_seconds if service.specification else 90.0,
                 resources=choice.resources,
                 health=choice.health,
             )
+
+
+def _variables_files(
+    applications: list[Service], guest: GuestFacts, hardening: Hardening
+) -> Iterator[SecretFile]:
+    for service in applications:
+        if variables := moved_variables(service, guest.secrets, hardening):
+            yield variables_file(service.name, variables)
+
+
+def _shell(guest: GuestFacts, hardening: Hardening) -> RunConfig:
+    """A shell with the guest's variables, without those that are to be in no image."""
+    shown = guest.environment
+    if hardening.secrets is Secrets.EXTRACT:
+        shown = tuple(pair for pair in shown if not variable_holds_secret(*pair))
+    return RunConfig(cmd=SHELL, env=shown)
 
 
 def resources(machine: MachineFacts) -> Resources:

@@ -9,6 +9,7 @@ from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.grouping import Grouping
 from converters.guest.facts import Inspection
 from converters.guest.kernel.values import TargetKernel
+from converters.guest.secrets.values import SecretFile
 from converters.hardening import STANDARD, Hardening
 from converters.image.removals import Removal
 from converters.outputs.base import Descriptor
@@ -126,6 +127,13 @@ class Converted:
     """Wall time of each phase."""
     services: tuple[ServiceImage, ...] = ()
     """Of a machine that has several services."""
+    secret_files: tuple[SecretFile, ...] = ()
+    """What was moved out of the images, for files beside the deployment files and for nothing else."""
+
+    @property
+    def secrets(self) -> dict[str, bytes]:
+        """What was moved out of the images, by name."""
+        return {one.name: one.content for one in self.secret_files}
 
     @property
     def size(self) -> int:

@@ -22,6 +22,8 @@ from converters.grouping import Grouping
 from converters.guest.kernel.target import FORM as TARGET_FORM
 from converters.guest.kernel.target import parse_target
 from converters.guest.privilege.values import Ceiling
+from converters.guest.secrets.values import SecretKind
+from converters.hardening import Secrets
 from converters.image.rules import select
 from converters.manifests.kinds import Manifest
 from converters.outputs.reference import TAG, split_repository
@@ -535,6 +537,21 @@ class Settings(BaseModel):
         IMAGE_VERBS,
         "YAML file of rules about all machines (docs/plan.md); a machine's own plan wins over them.",
     )
+    secrets: Secrets = _setting(
+        Secrets.REPORT,
+        Section.CONTAINERS,
+        IMAGE_VERBS,
+        "What becomes of keys, passwords and tokens: told, and left in the image; or moved out of it, into "
+        "files beside the deployment files.",
+    )
+    extract: tuple[str, ...] = _setting(
+        (),
+        Section.CONTAINERS,
+        IMAGE_VERBS,
+        "Kind of secrets (private-key, password…) or path in the machine that --secrets extract moves out, a "
+        "path with * for any characters; repeat for several. Default: all.",
+    )
+
     output: Path = _setting(
         Path("orchestrate-out"), Section.RECORDS, IMAGE_VERBS, "Folder for report and deployment files."
     )
@@ -602,6 +619,16 @@ class Settings(BaseModel):
         if kernel:
             parse_target(kernel)
         return kernel
+
+    @field_validator("extract")
+    @classmethod
+    def _are_secrets(cls, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        for one in wanted:
+            if not one.startswith("/") and one not in list(SecretKind):
+                raise ValueError(
+                    f"{one!r} is no path and no kind of secret; there are: {', '.join(SecretKind)}"
+                )
+        return wanted
 
     @field_validator("tag")
     @classmethod

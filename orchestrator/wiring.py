@@ -121,8 +121,8 @@ def reading(settings: Settings) -> Reading:
 
 
 def hardening(settings: Settings) -> Hardening:
-    """How much containers may have."""
-    return Hardening(ceiling=settings.privilege_ceiling)
+    """How much containers may have, and what becomes of secrets."""
+    return Hardening(settings.privilege_ceiling, settings.secrets, settings.extract)
 
 
 def target_kernel(settings: Settings) -> TargetKernel | None:

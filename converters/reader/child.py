@@ -32,13 +32,16 @@ from converters.reader.failures import failure_of
 from converters.reader.frames import (
     ERROR,
     INSPECTION,
+    SECRETS,
     SOCKETS,
     SUMMARY,
     Assignment,
     FrameWriter,
+    HeldContents,
     Order,
     Summary,
 )
+from converters.reader.held import Holder
 from converters.reader.measure import Measure
 from converters.request import Reading
 from converters.volumes.luks.keys import KeyFolder
@@ -85,7 +88,10 @@ def serve(assignment: Assignment, writer: FrameWriter) -> None:
             order: Order = pickle.load(sys.stdin.buffer)
         except EOFError:  # the parent wanted to know the guest, and no more
             return
-        send(writer, SUMMARY, stream(tree, rules(tree, reading), order, writer))
+        holder = Holder(tree, order.held)
+        if order.held:
+            send(writer, SECRETS, HeldContents(tuple(holder.contents())))
+        send(writer, SUMMARY, stream(tree, rules(tree, reading), order, writer, holder))
 
 
 def rules(tree: GuestTree, reading: Reading) -> tuple[Rule, ...]:
@@ -94,12 +100,14 @@ def rules(tree: GuestTree, reading: Reading) -> tuple[Rule, ...]:
     return (*chosen, swap_rule(tree.swap_files)) if tree.swap_files else chosen
 
 
-def stream(tree: Filesystem, cleaning: tuple[Rule, ...], order: Order, writer: FrameWriter) -> Summary:
+def stream(
+    tree: Filesystem, cleaning: tuple[Rule, ...], order: Order, writer: FrameWriter, holder: Holder
+) -> Summary:
     """Write the cleaned tree as tar; what became of it."""
     tally = RemovalTally()
-    cleaned = Cleaner(cleaning).clean(headway.counted(tree.walk()), tally)
+    shown = holder.without(headway.counted(tree.walk()), tally)
     measure = Measure(order.measured)
-    kept = with_directories(measure.counted(cleaned), order.directories)
+    kept = with_directories(measure.counted(Cleaner(cleaning).clean(shown, tally)), order.directories)
     archive = tar_stream(kept, tree.read, tally)
     write = writer.write
     while True:

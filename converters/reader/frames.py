@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from converters.disks.base import DiskSource
 from converters.guest.facts import Directory
+from converters.guest.secrets.values import HeldFile
 from converters.image.removals import Removal
 from converters.request import Reading
 
@@ -29,6 +30,7 @@ INSPECTION: Final = b"I"
 DATA: Final = b"D"
 SUMMARY: Final = b"S"
 ERROR: Final = b"E"
+SECRETS: Final = b"X"
 ALIVE: Final = b"A"
 
 
@@ -50,6 +52,8 @@ class Order:
     """Made where the tree, once cleaned, has none; parents first."""
     measured: tuple[str, ...] = ()
     """Directories whose content is to be added up; none within another."""
+    held: tuple[HeldFile, ...] = ()
+    """Left out of the stream, and sent apart before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,22 @@ class Summary:
     removals: tuple[Removal, ...]
     sizes: tuple[int, ...] = ()
     """Bytes of files below each directory that was to be measured, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldContent:
+    """What a file holds that is moved out of the image."""
+
+    name: str
+    content: str = field(repr=False)
+    """In base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldContents:
+    """All of them, sent before the stream when any was ordered."""
+
+    files: tuple[HeldContent, ...]
 
 
 @dataclass(frozen=True, slots=True)

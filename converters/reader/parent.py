@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import logging
 import math
@@ -23,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from converters.disks.base import DiskSource
 from converters.errors import ConvertError, DefectError, ReaderDiedError
 from converters.guest.facts import Directory, Inspection
+from converters.guest.secrets.values import HeldFile, SecretFile
 from converters.process import MINIMAL_ENVIRONMENT, PIPE, ProcessError, Running, running
 from converters.reader.confine import guard_secrets
 from converters.reader.failures import error_of, printable
@@ -33,10 +35,12 @@ from converters.reader.frames import (
     FRAME_BYTES,
     HEADER,
     INSPECTION,
+    SECRETS,
     SOCKETS,
     SUMMARY,
     Assignment,
     Failure,
+    HeldContents,
     Order,
     Summary,
 )
@@ -78,6 +82,7 @@ class Reader:
         self._stack = ExitStack()
         self._child: Running | None = None
         self._summary: Summary | None = None
+        self._secrets: tuple[SecretFile, ...] = ()
 
     def __enter__(self) -> Reader:
         with ExitStack() as stack:
@@ -119,21 +124,30 @@ class Reader:
             raise self._unexpected(kind)
         return self._value(Inspection, length)
 
-    def tar(self, directories: tuple[Directory, ...] = (), measured: tuple[str, ...] = ()) -> Iterator[bytes]:
+    def tar(
+        self,
+        directories: tuple[Directory, ...] = (),
+        measured: tuple[str, ...] = (),
+        held: tuple[HeldFile, ...] = (),
+    ) -> Iterator[bytes]:
         """The cleaned tree, with ``directories`` where it has none, as tar in pieces of at most 1 MiB.
 
         Args:
             measured: directories whose content is added up for the summary; none within another.
+            held: files that are not in it; what they hold is in ``secrets``.
 
         Raises:
             ConvertError: what the child reported, ``ReaderDiedError``, or ``LimitError``: it is endless.
         """
-        self._ask(pickle.dumps(Order(directories, measured)))
+        self._ask(pickle.dumps(Order(directories, measured, held)))
         while True:
             kind, length = self._header()
             if kind == SUMMARY:
                 self._summary = self._value(Summary, length)
                 return
+            if kind == SECRETS and held:
+                self._secrets = self._held(length, held)
+                continue
             if kind != DATA or length > FRAME_BYTES:
                 raise self._unexpected(kind)
             self._meter.take(length)
@@ -141,6 +155,27 @@ class Reader:
                 piece = self._read(length)
                 length -= len(piece)
                 yield piece
+
+    @property
+    def secrets(self) -> tuple[SecretFile, ...]:
+        """What the files hold that ``tar`` was told to leave out."""
+        return self._secrets
+
+    def _held(self, length: int, held: tuple[HeldFile, ...]) -> tuple[SecretFile, ...]:
+        """
+        Raises:
+            ReaderDiedError: these are not the files that were asked for; the error shows nothing of them.
+        """
+        if length > _MOST_JSON_BYTES:
+            raise ReaderDiedError(f"the reading process sent secrets of {length} bytes")
+        try:
+            given = TypeAdapter(HeldContents).validate_json(self._exactly(length)).files
+            found = tuple(SecretFile(one.name, base64.b64decode(one.content, validate=True)) for one in given)
+        except ValueError:
+            raise ReaderDiedError("the reading process sent secrets that cannot be understood") from None
+        if [one.name for one in found] != [one.name for one in held]:
+            raise ReaderDiedError("the reading process sent other secrets than it was asked for")
+        return found
 
     @property
     def summary(self) -> Summary:

@@ -131,7 +131,9 @@ def convert_machine(machine: Given, request: Request, settings: Settings, scratc
         reference = output.reference(published.digest)
     durable.make_folder(settings.output)
     _tell(console, converted, machine.notes)
-    for kind, path in deployment_files.write(settings.output, settings.manifests, converted, reference):
+    for kind, path in deployment_files.write(
+        settings.output, settings.manifests, converted, reference, secrets=converted.secrets
+    ):
         console.print(f"{kind}: {path}")
     click.echo(reference)
     if (verify := verifier(settings)) is None:

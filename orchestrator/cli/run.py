@@ -144,7 +144,9 @@ class ManifestWriter:
 
     def __call__(self, planned: PlannedVm, converted: Converted, published: Published) -> None:
         """See ``orchestrator.terms.OnImage``."""
-        deployment_files.write(self._folder, self._kinds, converted, published.reference, apart=True)
+        deployment_files.write(
+            self._folder, self._kinds, converted, published.reference, apart=True, secrets=converted.secrets
+        )
 
 
 class PlanWriter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from docker.models.containers import Container
@@ -19,19 +20,27 @@ _WORDS = {
     **{key: key for key in ("stdin_open", "tty", "volumes", "network_mode", "cpu_shares", "extra_hosts")},
     **{key: key for key in ("cap_drop", "security_opt", "devices", "sysctls", "privileged")},
 }
-_NOT_STARTED = ("ports", "restart", "stop_grace_period", "healthcheck")
+_NOT_STARTED = ("secrets", "ports", "restart", "stop_grace_period", "healthcheck")
 """Ports are asked inside the bridge, and a container that ends shall stay ended."""
 
 
 @contextmanager
-def up(engine: Engine, document: Mapping[str, Any]) -> Iterator[dict[str, Container]]:
-    """The containers of a compose file by service; removed, with their volumes, when the block ends."""
+def up(engine: Engine, document: Mapping[str, Any], folder: Path = Path()) -> Iterator[dict[str, Container]]:
+    """The containers of a compose file by service; removed, with their volumes, when the block ends.
+
+    Args:
+        folder: where the file would be, for the secrets beside it.
+    """
+    files = {name: str(folder / one["file"]) for name, one in document.get("secrets", {}).items()}
     running: dict[str, Container] = {}
     try:
         for key, service in document["services"].items():
             if "profiles" in service:
                 continue
-            running[key] = engine.client.containers.run(detach=True, **_arguments(service, running))
+            arguments = _arguments(service, running)
+            secrets = [f"{files[one['source']]}:{one['target']}:ro" for one in service.get("secrets", ())]
+            arguments["volumes"] = [*arguments.get("volumes", ()), *secrets]
+            running[key] = engine.client.containers.run(detach=True, **arguments)
         yield running
     finally:
         for container in reversed(running.values()):

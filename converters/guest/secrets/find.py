@@ -120,16 +120,15 @@ class _Search:
                 self._add(SecretKind.SSH_HOST_KEY, path, entry)
                 continue
             text = self._look(path, entry)
-            if ".pem" in text or ".key" in text or ".p12" in text or "keystore" in text or ".keytab" in text:
+            if any(ending in text for ending in KEY_ENDINGS):
                 for found in _KEY_PATH.findall(text):
                     named[found] = None
                     self._users.named(found, path)
         for service in self._services:
             named.update(dict.fromkeys(_KEY_PATH.findall(" ".join(service.command))))
         for path in list(named)[:_MOST_HOMES]:
-            entry = self._files.entry(path)
-            if entry is not None:
-                self._look(path, entry)
+            if (there := self._files.entry(path)) is not None:
+                self._look(path, there)
 
     def _applications(self) -> None:
         places = [*APPLICATIONS, *(service.working_directory for service in self._services)]
