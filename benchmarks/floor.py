@@ -14,7 +14,7 @@ from converters.filesystems.base import Kind
 from converters.filesystems.ext import ExtFilesystem
 from converters.image.layer import BLOCK_SIZE, LEVEL, gzip_member
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 from deploy.demo.guests import Guest
 
 

@@ -20,7 +20,7 @@ from converters.filesystems.base import Entry, Filesystem
 from converters.filesystems.engines import Engine
 from converters.filesystems.mounts import open_guest
 from converters.guest.inspect import inspect
-from converters.request import Reading
+from converters.reading import Reading
 
 
 class Counting:

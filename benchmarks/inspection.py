@@ -26,7 +26,7 @@ from benchmarks.output import show
 from converters.disks import detect
 from converters.filesystems.engines import Engine
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 from deploy.demo import guests
 
 _SMALLEST_SHARE = 0.02

@@ -17,7 +17,7 @@ from converters.disks import detect
 from converters.filesystems.engines import Engine
 from converters.image.rules import RULES
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 
 
 def main(disks: Sequence[str]) -> None:

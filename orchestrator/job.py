@@ -20,7 +20,8 @@ from converters.outputs.base import Output
 from converters.outputs.client import RegistryAccess
 from converters.pipeline import publish
 from converters.plan import MachineFacts
-from converters.request import Converted, Proposal, Reading, Request, Target
+from converters.reading import Reading
+from converters.request import Converted, Proposal, Request, Target
 from converters.running.document import read_running_facts
 from orchestrator.cluster import Cluster
 from orchestrator.download import Downloaded, DownloadOrder, Trust

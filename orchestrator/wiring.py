@@ -16,7 +16,7 @@ from converters.guest.kernel.values import TargetKernel
 from converters.hardening import Hardening
 from converters.outputs.auth import Credentials
 from converters.outputs.client import RegistryAccess
-from converters.request import Reading
+from converters.reading import Reading
 from converters.running.document import RunningFacts, read_running_facts
 from orchestrator.errors import UsageError
 from orchestrator.ledger import Ledger, Timing, default_location

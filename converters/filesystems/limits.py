@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that are settings (``converters.request.Reading``)."""
+    """Limits that are settings (``converters.reading.Reading``)."""
 
     unpacked_bytes: int = 4 << 40
     """Of a gzip'd disk image whose size no envelope tells."""

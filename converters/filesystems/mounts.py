@@ -36,7 +36,7 @@ from converters.volumes.luks.keys import KeyFolder
 
 
 class Settings(Protocol):
-    """What of ``converters.request.Reading`` concerns the opening of a guest."""
+    """What of ``converters.reading.Reading`` concerns the opening of a guest."""
 
     @property
     def engines(self) -> Sequence[str]:

@@ -43,7 +43,7 @@ from converters.reader.frames import (
 )
 from converters.reader.held import Holder
 from converters.reader.measure import Measure
-from converters.request import Reading
+from converters.reading import Reading
 from converters.volumes.luks.keys import KeyFolder
 
 

@@ -17,7 +17,7 @@ from converters.disks.base import DiskSource
 from converters.guest.facts import Directory
 from converters.guest.secrets.values import HeldFile
 from converters.image.removals import Removal
-from converters.request import Reading
+from converters.reading import Reading
 
 HEADER: Final = struct.Struct(">cI")
 FRAME_BYTES: Final = 1 << 20

@@ -45,7 +45,7 @@ from converters.reader.frames import (
     Summary,
 )
 from converters.reader.limits import Meter, Pulse, tree_limit
-from converters.request import Reading
+from converters.reading import Reading
 
 log = logging.getLogger(__name__)
 

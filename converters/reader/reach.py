@@ -14,7 +14,7 @@ from typing import assert_never
 from converters.disks.base import AbsentDisk, DiskSource, ImageFile, NbdSource, PackedDisk, RawFile
 from converters.disks.parts import numbered_files
 from converters.reader.landlock import READ, RUN, Access, Rule
-from converters.request import Reading
+from converters.reading import Reading
 
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/sys"),

@@ -17,7 +17,8 @@ from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
 from converters.plan import MachineFacts
 from converters.reader.parent import Reader
-from converters.request import Converted, Reading, Request, Target
+from converters.reading import Reading
+from converters.request import Converted, Request, Target
 from deploy.demo import guests
 from deploy.demo.guests import backends, offices, releases
 from deploy.demo.guests.stack import GREETING

@@ -11,7 +11,8 @@ from converters.outputs.client import RegistryAccess
 from converters.outputs.registry import RegistryOutput
 from converters.plan import MachineFacts
 from converters.reader.parent import Reader
-from converters.request import Converted, Progress, Reading, Request, Target
+from converters.reading import Reading
+from converters.request import Converted, Progress, Request, Target
 from deploy.demo.registry import Registry
 
 FAST = Reading(engines=("ext2fs", "uml"))

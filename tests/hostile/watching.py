@@ -18,7 +18,7 @@ from converters.errors import ConvertError
 from converters.filesystems.engines import Engine
 from converters.guest.facts import Inspection
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 
 IN_PROCESS = (Engine.EXT2FS, Engine.XFS, Engine.BTRFS)
 """Readers that are the product's own: the others are kernels in machines that are thrown away."""

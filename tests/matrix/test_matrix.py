@@ -10,7 +10,7 @@ import pytest
 from converters.disks import detect
 from converters.filesystems.engines import Engine
 from converters.filesystems.mounts import open_guest
-from converters.request import Reading
+from converters.reading import Reading
 from tests.kernel import needs_root, reader_hashes
 from tests.matrix import containers, old_xfs, states
 from tests.matrix.rows import Row, few, rest

@@ -17,7 +17,7 @@ from converters.disks import DiskSource, open_disk
 from converters.errors import ConvertError
 from converters.reader import reach
 from converters.reader.confine import confine
-from converters.request import Reading
+from converters.reading import Reading
 
 from .images import content
 

@@ -11,7 +11,7 @@ import pytest
 
 from converters.disks import RawFile
 from converters.filesystems.mounts import open_guest
-from converters.request import Reading
+from converters.reading import Reading
 from tests.converters.filesystems.btrfs_images import make, mounted_pool, subvolume
 from tests.kernel import needs_root
 

@@ -11,7 +11,7 @@ from converters.disks import RawFile
 from converters.filesystems.engines import Engine
 from converters.filesystems.guestfs import Appliance
 from converters.filesystems.mounts import open_guest
-from converters.request import Reading
+from converters.reading import Reading
 from tests.converters.filesystems.guest_disks import fill, root_files
 
 

@@ -273,7 +273,7 @@ def test_as_a_user_without_any_privilege(image: Path, tmp_path: Path) -> None:
         "import sys; from pathlib import Path;"
         "from converters.filesystems.uml.session import Range, Session;"
         "from converters.filesystems.uml.reader import UmlFilesystem;"
-        "from converters.disks import RawFile; from converters.request import Reading;"
+        "from converters.disks import RawFile; from converters.reading import Reading;"
         "from converters.reader import reach; from converters.reader.confine import confine;"
         "confine(4 << 30, reach.rules([RawFile(sys.argv[1])], Reading(), sys.argv[2]));"
         "image = Path(sys.argv[1]);\n"

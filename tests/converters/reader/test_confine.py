@@ -22,7 +22,7 @@ import ctypes, errno, json, os, resource, socket, subprocess, sys
 from converters.errors import UnsupportedError
 from converters.reader import confine as confining, landlock, reach
 from converters.disks import RawFile
-from converters.request import Reading
+from converters.reading import Reading
 
 DISK, SCRATCH = sys.argv[1:] or ("/dev/null", "/nowhere")
 

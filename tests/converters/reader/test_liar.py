@@ -19,7 +19,7 @@ from converters.errors import (
 from converters.guest.facts import Directory
 from converters.reader import limits
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 
 PRELUDE = """
 import json, os, pickle, struct, sys, time

@@ -30,7 +30,7 @@ from converters.image.tar import LARGEST_FILE
 from converters.reader.failures import error_of, failure_of
 from converters.reader.limits import DISKS_TIMES, LARGEST_DISK, tree_limit
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 from deploy.demo import guests
 from tests.waiting import until
 

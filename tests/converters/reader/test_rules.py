@@ -7,7 +7,7 @@ from typing import Any
 
 from converters.image.rules import RULES
 from converters.reader.child import rules
-from converters.request import Reading
+from converters.reading import Reading
 
 
 def guest(*swap_files: str) -> Any:

@@ -14,7 +14,7 @@ from converters.disks import FilePart, PackedDisk, detect
 from converters.disks.base import DiskSource
 from converters.errors import ReaderDiedError
 from converters.reader.parent import Reader
-from converters.request import Reading
+from converters.reading import Reading
 from deploy.demo import guests
 
 _CHILD = """

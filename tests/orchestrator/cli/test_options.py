@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from converters.filesystems import engines
-from converters.request import Reading
+from converters.reading import Reading
 from orchestrator.cli.options import SectionedCommand, settings_from, settings_options
 from orchestrator.errors import UsageError
 from orchestrator.settings import Engine, Settings, Verb, declaration, environment_name, flag
