@@ -185,7 +185,8 @@ class _Package:
                 if (part := self.look(place)) is not None:
                     return name, part
         raise DescriptorError(
-            f"{self.what} refers to {href!r}, which is absent or no file of the package", "copy it again"
+            f"{self.what} refers to {href!r}, which is absent or no file of the package",
+            "copy or export the package again with all its files",
         )
 
 

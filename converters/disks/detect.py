@@ -10,6 +10,9 @@ from converters.disks.parts import numbered_files
 from converters.disks.raw import FileDisk, RawDisk
 from converters.disks.vmdk import SPARSE_MAGIC, is_descriptor
 
+_IMAGE_SUFFIXES = frozenset({".vmdk", ".qcow2", ".qcow", ".vdi", ".vhdx", ".avhdx", ".vhd", ".avhd"})
+_FLAT = re.compile(r"-(?:flat|f\d{3,6}|rdmp?)$")
+"""VMware's raw extents have the ending of its images."""
 _SECTOR = 512
 _HEAD = 4096
 _URI = re.compile(r"nbds?(\+unix)?://")
@@ -73,3 +76,15 @@ def detect(location: str) -> DiskSource:
     if packed or (name != "raw" and len(pieces) > 1):
         return PackedDisk(tuple(map(FilePart, pieces)))
     return RawFile(path) if name == "raw" else ImageFile(path, name)
+
+
+def misnamed(source: DiskSource) -> str:
+    """What there is to say of a disk that is read as raw and called as if it were an image; else empty."""
+    match source:
+        case RawFile(path):
+            suffix = Path(path).suffix.lower()
+            if suffix in _IMAGE_SUFFIXES and not _FLAT.search(Path(path).stem):
+                return (
+                    f"{Path(path).name} is no image of the format {suffix[1:]}, so it was read as a raw disk"
+                )
+    return ""

@@ -47,7 +47,10 @@ def gunzip(packed: FileDisk, name: str, capacity: int | None, largest: int) -> U
     try:
         try:
             scratch = SparseFile(descriptor)
-            scratch.finish(_decompress(packed, name, scratch, _too_large(name, capacity, largest)))
+            size = _decompress(packed, name, scratch, _too_large(name, capacity, largest))
+            if not size:
+                raise DiskError(f"the gzip stream {name} holds nothing", "copy or export it again")
+            scratch.finish(size)
         finally:
             os.close(descriptor)
         return UnpackedDisk(path)

@@ -23,6 +23,8 @@ from converters.disks.vmdk import (
 from converters.errors import DiskError
 
 _MOST_EXTENTS = 4096
+_LATEST_VERSION = 3
+"""Of sparse extents (Virtual Disk Format 5.0; 2 and 3 of later products)."""
 
 
 def read_descriptor(image: Image) -> tuple[Descriptor | None, SparseHeader | None]:
@@ -37,8 +39,14 @@ def read_descriptor(image: Image) -> tuple[Descriptor | None, SparseHeader | Non
     header = parse_header(head)
     if header is None:
         return parse_descriptor(image.file.pread(DESCRIPTOR_LIMIT, 0)), None
+    if not 1 <= header.version <= _LATEST_VERSION or not header.grain:
+        raise DiskError(
+            f"{image.path} begins like a VMDK, and its header is damaged: version {header.version}, "
+            f"grains of {header.grain} sectors",
+            "copy or export the disk again",
+        )
     if header.capacity == 0:
-        raise DiskError(f"{image.path}: a sparse VMDK of capacity 0", "copy or export the disk again")
+        raise DiskError(f"{image.path}: a VMDK of capacity 0", "copy or export the disk again")
     if header.compressed != (header.algorithm == 1):
         raise DiskError(f"{image.path}: a VMDK that contradicts itself about compression")
     if not header.newlines_intact:

@@ -72,7 +72,8 @@ class Candidate:
             printable(read_hostname(files)),
             f"last written {day}" if day else "",
         )
-        return f"{self.name} ({', '.join(filter(None, told))})"
+        about = ", ".join(filter(None, told))
+        return f"{self.name} ({about})" if about else self.name
 
 
 Leads = Callable[[Line, Candidate], bool]

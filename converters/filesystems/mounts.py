@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from converters.disks import AbsentDisk, DiskSource
+from converters.disks.detect import misnamed
 from converters.errors import FilesystemError, UnsupportedError
 from converters.filesystems.access import encoded, read_bytes, resolve
 from converters.filesystems.base import Kind, Remarking
@@ -74,7 +75,8 @@ def open_guest(
             for index, disk in enumerate(opener.disks)
             if not isinstance(sources[index], AbsentDisk)
         }
-        notes = [f"Disk {index}: {note}" for index, table in tables.items() for note in table.notes]
+        notes = [f"Disk {index}: {note}." for index, table in tables.items() for note in table.notes]
+        notes += [f"Disk {index}: {note}." for index, note in enumerate(map(misnamed, sources)) if note]
         volumes = [volume for table in tables.values() for volume in table.volumes]
         return _Assembly(opener, [*volumes, *opener.assemble(volumes)]).tree(settings.root, notes)
     except BaseException:
@@ -94,7 +96,7 @@ class _Assembly:
 
     def tree(self, wanted: str, notes: Sequence[str]) -> GuestTree:
         """Find the root, then mount what boot mounts; with notes on the disks."""
-        root = find_root(self._opener, self._volumes, wanted)
+        root = find_root(self._opener, self._volumes, wanted, notes)
         for note in (*notes, *root.notes):
             self._tree.note(note)
         self._mount(b"", root.place, root.options)

@@ -14,8 +14,9 @@ from converters.filesystems.evidence import Candidate, decide, names_itself
 from converters.filesystems.fstab import Line, unquote
 from converters.filesystems.guestfs import ApplianceDevice
 from converters.filesystems.opener import VolumeOpener
-from converters.filesystems.place import Place, describe
+from converters.filesystems.place import Place
 from converters.filesystems.places import ASSEMBLED, find_devices, find_volumes, is_device
+from converters.filesystems.rootless import Rootless
 from converters.volumes.base import Volume
 
 LINUX = ("ext2", "ext3", "ext4", "xfs", "btrfs", "jfs", "reiserfs", "f2fs")
@@ -29,10 +30,6 @@ _HINT = (
     "say which: `orchestrate convert DISK… --root` with DISK:PARTITION, UUID=…, LABEL=… or /dev/GROUP/VOLUME,"
     " and with all disks of the guest"
 )
-_UNKNOWN_HINT = (
-    "if another disk holds the root, it is needed too; else this one is unused, damaged, or encrypted "
-    "without a header: `blkid -p DISK` tells what others make of it"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +42,22 @@ class Root:
     notes: tuple[str, ...] = ()
 
 
-def find_root(opener: VolumeOpener, volumes: Sequence[Volume], wanted: str) -> Root:
+def find_root(
+    opener: VolumeOpener, volumes: Sequence[Volume], wanted: str, notes: Sequence[str] = ()
+) -> Root:
     """The root among ``volumes``, or else among what the appliance assembles from them.
 
     Args:
         wanted: as a person said: ``disk:partition`` (partition 0: a disk without a table), a device's name,
             or ``UUID=…`` and its like as in an fstab.
+        notes: what a person should know of the disks where there is none, each a sentence.
 
     Raises:
         NoLinuxError: there is none; the message lists what there is.
         UnsupportedError: several, and what they say does not decide; or encrypted.
         FilesystemError: a volume that could be it cannot be read.
     """
-    search = _Search(opener, volumes)
+    search = _Search(opener, volumes, notes)
     if wanted:
         return search.chosen(search.named(wanted))
     candidates: list[Candidate] = []
@@ -93,9 +93,10 @@ def _has_any(filesystem: Filesystem, paths: Iterable[bytes]) -> bool:
 
 
 class _Search:
-    def __init__(self, opener: VolumeOpener, volumes: Sequence[Volume]) -> None:
+    def __init__(self, opener: VolumeOpener, volumes: Sequence[Volume], notes: Sequence[str]) -> None:
         self._opener = opener
         self._volumes = volumes
+        self._notes = notes
         self._failures: list[ConvertError] = []
         self._seen: list[Filesystem] = []
 
@@ -200,43 +201,20 @@ class _Search:
             case [place]:
                 return place
             case []:
-                names = [_identity(volume) for volume in self._volumes]
+                names = [f"{_identity(one)} ({one.content.type or 'empty'})" for one in self._volumes]
                 names += [device.name for device in devices]
-                raise NoLinuxError(f"there is no volume {wanted}", f"there are {', '.join(names)}")
+                raise NoLinuxError(
+                    f"there is no volume {wanted}", f"for --root say one of: {', '.join(names)}"
+                )
         names = [_identity(place) for place in found if isinstance(place, Volume)]
         raise UnsupportedError(f"several volumes are {wanted}", f"say one of them: {', '.join(names)}")
 
     def nothing(self) -> ConvertError:
         """The error that says what is on the disks instead of a root file system."""
-        listed = "; ".join(map(_holds, self._volumes)) or "the disks are empty"
-        message = f"no Linux root file system ({', '.join(LINUX)}): {listed}"
-        kinds = {volume.content.type for volume in self._volumes}
-        if self._failures:
-            return FilesystemError(". ".join([message, *(failure.message for failure in self._failures)]))
-        if "crypto_LUKS" in kinds:
-            return UnsupportedError(
-                " ".join([f"{message}.", *self._opener.notes]).rstrip("."),
-                "give its key: --luks-keys FOLDER with a file named by the UUID of each encrypted volume",
-            )
-        if kinds & {*ASSEMBLED} and not self._opener.uses_appliance:
-            return UnsupportedError(
-                message, "allow the engine guestfs, which reads logical volumes: --engines"
-            )
-        if not any(kinds):
-            return NoLinuxError(message, _UNKNOWN_HINT)
-        return NoLinuxError(
-            message, "if another disk holds the root, it is needed too; else there is nothing to convert"
-        )
+        told = (*self._notes, *self._opener.notes)
+        return Rootless(self._volumes, LINUX, self._failures, told, self._opener.uses_appliance).error()
 
 
 def _identity(volume: Volume) -> str:
     """How a person names a volume."""
     return volume.name or f"{volume.disk}:{volume.number}"
-
-
-def _holds(volume: Volume) -> str:
-    """What is on a volume, in words."""
-    if volume.content.type:
-        return f"{describe(volume)} holds {volume.content.type}"
-    table = "" if volume.number else "no partition table and "
-    return f"{describe(volume)} holds {table}no file system, LVM, RAID or encryption that is known"

@@ -19,6 +19,7 @@ from converters.volumes.partitions import read_volumes
 from converters.volumes.probe import probe
 
 LUKS_MEMBER = "crypto_LUKS"
+NO_KEY = "no key was given for it (--luks-keys)"
 NO_KEYS = KeyFolder()
 _MOST_ROUNDS = 6
 """Layers on top of each other: LVM on encryption on RAID takes three."""
@@ -73,6 +74,11 @@ def assemble(
         builder.ask(beyond)
         beyond = None
     return builder.result()
+
+
+def unlocked_name(uuid: str) -> str:
+    """The device of an opened encrypted volume, as systemd names what no /etc/crypttab does."""
+    return f"/dev/mapper/luks-{uuid}"
 
 
 class _Builder:
@@ -147,12 +153,11 @@ class _Builder:
         try:
             disk = unlock(self._disks[volume.disk], volume, self._keys)
         except (DiskError, UnsupportedError) as error:
-            return f"the encrypted volume {uuid} is not opened: {error.message}"
+            return f"the encrypted volume {uuid} is not opened: {error}"
         if disk is None:
-            return f"the encrypted volume {uuid} is not opened: no key was given for it (--luks-keys)"
+            return f"the encrypted volume {uuid} is not opened: {NO_KEY}"
         self._disks.append(disk)
-        # As systemd names what no /etc/crypttab does.
-        self._add_on(len(self._disks) - 1, 0, disk.size, f"/dev/mapper/luks-{uuid}", with_partitions=False)
+        self._add_on(len(self._disks) - 1, 0, disk.size, unlocked_name(uuid), with_partitions=False)
         return ""
 
     def _add(self, name: str, segments: tuple[Segment, ...], *, with_partitions: bool) -> None:

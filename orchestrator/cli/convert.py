@@ -161,7 +161,8 @@ def _with_progress(console: Console, request: Request, reader: Reader, output: R
 def _tell(console: Console, converted: Converted, notes: tuple[str, ...]) -> None:
     guest = converted.inspection.guest
     seconds = sum(seconds for _, seconds in converted.seconds)
-    console.print(f"{guest.release.name} ({guest.architecture}), read by", end=" ")
+    machine = f" ({guest.architecture})" if guest.architecture else ""
+    console.print(f"{guest.release.name}{machine}, read by", end=" ")
     console.print(", ".join(sorted({mount.engine for mount in converted.inspection.mounts})))
     for step in converted.inspection.step_downs:
         console.print(f"  {step.volume}: {step.instead} in place of {step.engine}: {step.reason}")

@@ -56,7 +56,8 @@ def given(paths: tuple[Path, ...], name: str, settings: Settings, scratch: Path)
 def _described(path: Path, name: str, settings: Settings, scratch: Path) -> Given:
     verdict = _chosen(path, described_at(path, settings.package_digests), name)
     if verdict.files is None or not verdict.converts:
-        raise DescriptorError(f"{path}: {verdict.reason}", verdict.remedy)
+        where = "" if path.name in verdict.reason else f"{path}: "
+        raise DescriptorError(f"{where}{verdict.reason}", verdict.remedy)
     work = Work("convert", path.name, 1, scratch, lambda counts: None)
     found = files_stage(FilesOrder(verdict.files, verdict.vm.disks), work)
     facts = machine_facts(verdict.vm)

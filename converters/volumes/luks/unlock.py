@@ -44,7 +44,7 @@ def unlock(disk: Disk, volume: Volume, keys: KeyFolder) -> DecryptedDisk | None:
                 start = volume.start + found.offset
                 return DecryptedDisk(disk, start, size, decrypt, found.sector, found.tweak)
     raise UnsupportedError(
-        f"the key given for the encrypted volume {found.uuid} opens none of its {len(found.slots)} key slots",
+        f"the key {found.uuid} that was given opens none of its {len(found.slots)} key slots",
         "the file named by this UUID must hold the passphrase, or the key file's bytes, exactly",
     )
 

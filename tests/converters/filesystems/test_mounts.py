@@ -227,7 +227,7 @@ def test_several_roots(tmp_path: Path) -> None:
         f"disk 0 partition 1 (test, last written {today}), disk 0 partition 2 (test, last written {today})"
     )
     assert "DISK:PARTITION, UUID=…" in raised.value.hint
-    with pytest.raises(NoLinuxError, match=r"no volume 3:1 \(there are 0:1, 0:2\)"):
+    with pytest.raises(NoLinuxError, match=r"no volume 3:1 \(for .* 0:1 \(ext4\), 0:2 \(ext4\)\)"):
         open_guest([RawFile(str(path))], tmp_path, Reading(IN_PROCESS.engines, "3:1"))
 
 
@@ -237,8 +237,8 @@ def test_no_linux_names_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(NoLinuxError) as raised:
         open_guest([RawFile(str(path))], tmp_path, IN_PROCESS)
     assert raised.value.message == (
-        "no Linux root file system (ext2, ext3, ext4, xfs, btrfs, jfs, reiserfs, f2fs): "
-        "disk 0 partition 1 holds ext4; disk 0 partition 2 holds vfat"
+        "no Linux root file system: disk 0 partition 1 holds ext4 without a Linux system in it (etc, and bin "
+        "or usr); disk 0 partition 2 holds vfat"
     )
 
 
@@ -252,7 +252,7 @@ def test_swap_windows_and_encryption_are_named(tmp_path: Path) -> None:
     with pytest.raises(NoLinuxError, match="disk 0 holds swap; disk 1 holds ntfs"):
         open_guest([RawFile(str(swap)), RawFile(str(ntfs))], tmp_path, IN_PROCESS)
     luks.write_bytes(b"LUKS\xba\xbe\x00\x01" + b"aes".ljust(32, b"\0") + bytes(32 * MIB))
-    with pytest.raises(UnsupportedError, match=r"crypto_LUKS.*give its key: --luks-keys"):
+    with pytest.raises(UnsupportedError, match=r"crypto_LUKS.*not opened: the hash .*cryptsetup luksDump"):
         open_guest([RawFile(str(luks))], tmp_path, IN_PROCESS)
 
 

@@ -153,7 +153,7 @@ def test_what_is_inside_is_assembled(tmp_path: Path) -> None:
 
 def test_the_wrong_key_is_an_error_that_does_not_tell_it(tmp_path: Path) -> None:
     path = make(tmp_path, MADE["luks2"])
-    with pytest.raises(UnsupportedError, match=f"{UUID} opens none of its 1 key slots") as caught:
+    with pytest.raises(UnsupportedError, match=f"{UUID} that was given opens none of its 1 key") as caught:
         opened(path, keys(tmp_path, b"battery staple"))
     assert "battery" not in str(caught.value)
 
