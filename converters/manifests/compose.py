@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from converters.manifests.machine import IDLE_STOP_SECONDS, Container, Machine, ScheduledJob, machine
+from converters.manifests.describe import machine
+from converters.manifests.machine import IDLE_STOP_SECONDS, Container, Machine, ScheduledJob
 from converters.manifests.volumes import Volume
 from converters.manifests.yaml_text import comment, mebibytes, quoted
 from converters.plan import ImagePlan, Resources

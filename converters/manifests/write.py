@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from converters.manifests.compose import compose_text
+from converters.manifests.describe import machine
 from converters.manifests.fig import fig
 from converters.manifests.fleet import fleet
 from converters.manifests.kinds import Manifest
 from converters.manifests.kubernetes.folder import SECRETS, kubernetes
-from converters.manifests.machine import Machine, machine
+from converters.manifests.machine import Machine
 from converters.manifests.quadlet import quadlet
 from converters.manifests.run_script import run_script
 from converters.request import Converted

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from docker.models.containers import Container
 
-from converters.manifests.machine import Machine, machine
+from converters.manifests.describe import machine
+from converters.manifests.machine import Machine
 from converters.manifests.run_script import run_script
 from converters.plan import ServicePlan
 from deploy.demo import dockerd, guests

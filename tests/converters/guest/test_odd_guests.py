@@ -14,8 +14,8 @@ from converters.guest.jobs import scheduled_jobs
 from converters.guest.services import find_services
 from converters.init.specification import to_json
 from converters.manifests.compose import compose
+from converters.manifests.describe import machine
 from converters.manifests.kubernetes.folder import kubernetes
-from converters.manifests.machine import machine
 from converters.plan import MachineFacts, plan_image
 from converters.request import ServiceImage
 from tests.converters.guest.conftest import Plant

@@ -7,7 +7,8 @@ from converters.guest.privilege.values import Level, Privilege
 from converters.image.config import RunConfig
 from converters.init.specification import Execution, Specification
 from converters.init.specification import Path as SpecificationPath
-from converters.manifests.machine import Machine, machine
+from converters.manifests.describe import machine
+from converters.manifests.machine import Machine
 from converters.plan import ImagePlan, Resources, ServicePlan
 from converters.request import ServiceImage
 from converters.scheduled import JobPlan

@@ -15,10 +15,10 @@ from converters import process
 from converters.guest.secrets.values import SecretMount
 from converters.guest.services.unit_file import Settings, parse_unit
 from converters.manifests.compose import compose_text
+from converters.manifests.describe import machine
 from converters.manifests.fig import fig
 from converters.manifests.fleet import fleet
 from converters.manifests.kubernetes.folder import kubernetes
-from converters.manifests.machine import machine
 from converters.manifests.quadlet import quadlet
 from converters.manifests.run_script import run_script
 from converters.plan import HealthCheck, Resources

@@ -13,9 +13,9 @@ import yaml
 
 from converters.guest.facts import DataDirectory
 from converters.image.config import RunConfig
+from converters.manifests.describe import machine
 from converters.manifests.kubernetes.folder import KUSTOMIZATION, kubernetes
 from converters.manifests.kubernetes.objects import schedule
-from converters.manifests.machine import machine
 from converters.plan import ImagePlan, Resources
 from converters.request import ServiceImage
 from tests.converters.manifests.machines import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.guest.facts import DataDirectory, Directory
-from converters.manifests.machine import machine
+from converters.manifests.describe import machine
 from converters.manifests.names import label, labels
 from converters.manifests.volumes import VolumeKind, machine_volumes
 from tests.converters.manifests.machines import DATABASE, IMAGES, NGINX, PLAN, REFERENCE

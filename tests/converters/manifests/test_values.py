@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from converters.image.config import RunConfig
 from converters.manifests.compose import compose_text
+from converters.manifests.describe import machine
 from converters.manifests.fig import fig
 from converters.manifests.fleet import fleet
 from converters.manifests.kubernetes.folder import kubernetes
-from converters.manifests.machine import Machine, machine
+from converters.manifests.machine import Machine
 from converters.manifests.quadlet import quadlet
 from converters.manifests.run_script import run_script
 from tests.composed import composed
