@@ -11,6 +11,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -210,9 +211,15 @@ class Loop:
 
     def _tell_image(self, job: VmJob, converted: Converted, published: Published) -> None:
         planned = job.planned
-        self._write(planned, lambda: self.on_image(planned, converted, published))
-        if self.verify is not None:
-            self._verifiers.submit(self._try_out, self.verify, planned, converted, published)
+
+        def tell() -> None:
+            self.on_image(planned, converted, published)
+            if self.verify is not None:
+                # What was written beside the image belongs to it. A run that is cancelled tries nothing more.
+                with suppress(RuntimeError):
+                    self._verifiers.submit(self._try_out, self.verify, planned, converted, published)
+
+        self._write(planned, tell)
 
     def _write(self, planned: PlannedVm, tell: Callable[[], None]) -> None:
         """Beside the loop: a disk may take its time over a file, and leases are to be kept meanwhile."""

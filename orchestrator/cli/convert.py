@@ -139,7 +139,7 @@ def convert_machine(machine: Given, request: Request, settings: Settings, scratc
     if (verify := verifier(settings)) is None:
         return ExitCode.OK
     answers = request.running.answers if request.running else None
-    found = verify(repository.rpartition("/")[2], converted, reference, answers)
+    found = verify(repository.rpartition("/")[2], converted, reference, settings.output, answers)
     for line in verdict_lines(found):
         console.print(Text(line))
     return ExitCode.OK if found.good else ExitCode.SOME_FAILED

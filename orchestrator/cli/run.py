@@ -173,7 +173,8 @@ def fleet_verify(settings: Settings) -> Verify | None:
     def tried(planned: PlannedVm, converted: Converted, published: Published) -> Verification:
         running = running_facts(settings, planned.vm.name)
         name = planned.repository.rpartition("/")[2]
-        return verify(name, converted, published.reference, running.answers if running else None)
+        home = settings.output / Manifest.COMPOSE
+        return verify(name, converted, published.reference, home, running.answers if running else None)
 
     return tried
 

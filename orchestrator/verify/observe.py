@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from converters.guest.facts import Port
 from converters.pipeline import X86
@@ -17,7 +18,7 @@ from orchestrator.verify.engine import Engine, Listening, Probe, Started, Verify
 from orchestrator.verify.judge import of_services
 from orchestrator.verify.project import ComposedService, read_project
 from orchestrator.verify.verdict import Observation
-from orchestrator.verify.watch import CLEAN_UP_SECONDS, Expected, arguments_of, expected_of
+from orchestrator.verify.watch import CLEAN_UP_SECONDS, Expected, arguments_of, expected_of, secrets_of
 
 SECONDS = 12.0
 """Every daemon of an experiment with thirty listened after 6 seconds at most."""
@@ -26,13 +27,14 @@ _AT_ONCE = 8
 
 
 def observe(
-    engine: Engine, plan: ImagePlan, compose: str, seconds: float = SECONDS
+    engine: Engine, plan: ImagePlan, compose: str, home: Path, seconds: float = SECONDS
 ) -> tuple[Observation, ...]:
     """Start every service alone, without a network, and tell what it opens; nothing of it is left.
 
     Args:
         engine: entered.
         compose: the text of the machine's compose file.
+        home: the compose file's folder, which has the files that it names.
         seconds: for which sockets are looked for.
 
     Raises:
@@ -50,7 +52,7 @@ def observe(
             images.enter_context(engine.image(image))
         for first in range(0, len(wanted), _AT_ONCE):
             with ExitStack() as stack:
-                found += _together(engine, stack, plan, wanted[first : first + _AT_ONCE], seconds)
+                found += _together(engine, stack, plan, wanted[first : first + _AT_ONCE], home, seconds)
     return tuple(found)
 
 
@@ -59,6 +61,7 @@ def _together(
     stack: ExitStack,
     plan: ImagePlan,
     wanted: Sequence[tuple[ComposedService, Expected]],
+    home: Path,
     seconds: float,
 ) -> list[Observation]:
     """Some services at a time, each in a network name space of its own."""
@@ -71,7 +74,8 @@ def _together(
             for name, _, _ in service.volumes
         }
         arguments = {**arguments_of(engine, service, volumes), "name": f"{project}-{service.key}"}
-        container = stack.enter_context(engine.container({**arguments, "network_mode": "none"}))
+        arguments["network_mode"] = "none"
+        container = stack.enter_context(engine.container(arguments, secrets_of(service, home)))
         started[expected.service] = container
         try:
             network = f"container:{container.id}"

@@ -43,7 +43,7 @@ _LEFT_OUT = (
         "ports",
         "profiles",
     ),
-    *("restart", "stop_grace_period", "volumes", "cpus", "tmpfs", "extra_hosts", "configs", "secrets"),
+    *("restart", "stop_grace_period", "volumes", "cpus", "tmpfs", "extra_hosts", "secrets"),
     *("expose", "logging", "mem_swappiness", "pull_policy"),
 )
 """Keys that are read below, or that say nothing here."""
@@ -68,6 +68,8 @@ class ComposedService:
     """Name in the file, path and mode (``rw``, ``ro``)."""
     stop_seconds: int
     """What it may take to end."""
+    secrets: tuple[tuple[str, str], ...] = ()
+    """Path in the container, and the file beside the compose file that has it."""
 
     @property
     def image(self) -> str:
@@ -82,13 +84,17 @@ def read_project(text: str) -> tuple[ComposedService, ...]:
         VerifyError: it has a key of which this does not know what it means to the engine.
     """
     document = _unescaped(yaml.safe_load(text))
-    services = [_service(key, body) for key, body in document["services"].items() if not body.get("profiles")]
+    services = [
+        _service(key, body, document.get("secrets") or {})
+        for key, body in document["services"].items()
+        if not body.get("profiles")
+    ]
     if len(services) > _MOST_SERVICES:
         raise VerifyError(f"{len(services)} services are more than are started at once ({_MOST_SERVICES})")
     return tuple(sorted(services, key=lambda service: bool(service.shares_network_of)))
 
 
-def _service(key: str, body: Mapping[str, Any]) -> ComposedService:
+def _service(key: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> ComposedService:
     unknown = sorted(set(body) - {*_SAME, *_LEFT_OUT})
     if unknown:
         raise VerifyError(
@@ -110,6 +116,9 @@ def _service(key: str, body: Mapping[str, Any]) -> ComposedService:
         isolated=mode == "none",
         volumes=tuple(_volumes(key, body.get("volumes", ()))),
         stop_seconds=_seconds(str(body.get("stop_grace_period", ""))),
+        secrets=tuple(
+            (str(one["target"]), str(secrets[one["source"]]["file"])) for one in body.get("secrets", ())
+        ),
     )
 
 

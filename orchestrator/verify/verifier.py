@@ -51,6 +51,7 @@ class Verifier:
         name: str,
         converted: Converted,
         reference: str,
+        home: Path,
         answers: Mapping[tuple[str, int], str] | None = None,
     ) -> Verification:
         """Start a machine's containers and write the verdict down; an engine that fails is a verdict too.
@@ -58,6 +59,7 @@ class Verifier:
         Args:
             name: of the verdict's file.
             reference: the machine's own image by digest.
+            home: the compose file's folder, which has the files that it names.
             answers: what the running machine answered, by protocol and port.
 
         Raises:
@@ -68,9 +70,9 @@ class Verifier:
             with self._slots, Engine(self._settings.engine, self._credentials) as engine:
                 found = Verification(converted.plan.name)
                 if self._settings.together:
-                    found = verify(engine, converted.plan, text, self._settings.seconds, answers)
+                    found = verify(engine, converted.plan, text, self._settings.seconds, home, answers)
                 if self._settings.alone:
-                    found = replace(found, observed=observe(engine, converted.plan, text))
+                    found = replace(found, observed=observe(engine, converted.plan, text, home))
         except VerifyError as error:
             found = Verification(converted.plan.name, error=str(error))
         durable.make_folder(self._folder)

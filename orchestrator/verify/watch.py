@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from converters.guest.facts import Port
@@ -29,6 +30,7 @@ _SETTLE_SECONDS = 5.0
 CLEAN_UP_SECONDS = 900.0
 """After which what a killed verification left is nobody's."""
 _LONGEST_STOP = 60
+_HERE = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,16 @@ def expected_of(plan: ImagePlan, composed: ComposedService) -> Expected | None:
     return Expected(service.name, program_name(words), service.ports)
 
 
+def secrets_of(service: ComposedService, home: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and mode of what a container gets from files beside its compose file, by path."""
+    try:
+        return {path: ((home / file).read_bytes(), 0o400) for path, file in service.secrets}
+    except OSError as error:
+        raise VerifyError(
+            f"{service.key} needs {error.filename}: {error.strerror}", "write it: --manifests compose"
+        ) from error
+
+
 def arguments_of(engine: Engine, service: ComposedService, volumes: Mapping[str, str]) -> dict[str, Any]:
     """What the engine is told of a service, name and network aside; ``volumes``: its names by the file's."""
     arguments = {
@@ -98,6 +110,7 @@ def verify(
     plan: ImagePlan,
     compose: str,
     seconds: float,
+    home: Path = _HERE,
     answers: Mapping[tuple[str, int], str] | None = None,
     while_up: Callable[[Mapping[str, Up]], None] | None = None,
 ) -> Verification:
@@ -107,6 +120,7 @@ def verify(
         engine: entered.
         compose: the text of the machine's compose file.
         seconds: until every port has to answer.
+        home: the compose file's folder, which has the files that it names.
         answers: what the running machine answered, by protocol and port, as ``hello.recognise`` words it.
         while_up: called with the containers by service when all of them answer, or time is up.
     """
@@ -114,7 +128,7 @@ def verify(
     with ExitStack() as stack:
         try:
             engine.begin(seconds + CLEAN_UP_SECONDS)
-            watched, probes = _started(engine, stack, plan, read_project(compose))
+            watched, probes = _started(engine, stack, plan, read_project(compose), home)
             also = _wait(watched, probes, seconds, answers or {})
             if while_up is not None:
                 while_up(
@@ -136,7 +150,7 @@ def verify(
 
 
 def _started(
-    engine: Engine, stack: ExitStack, plan: ImagePlan, services: Sequence[ComposedService]
+    engine: Engine, stack: ExitStack, plan: ImagePlan, services: Sequence[ComposedService], home: Path
 ) -> tuple[list[_Watched], dict[str, Probe]]:
     """The services' containers, and who looks from inside each network, by the key of its owner."""
     project = f"orchestrate-verify-{secrets.token_hex(6)}"
@@ -156,7 +170,7 @@ def _started(
             "network_mode": _network(service, network, owners),
         }
         try:
-            owners[service.key] = stack.enter_context(engine.container(arguments))
+            owners[service.key] = stack.enter_context(engine.container(arguments, secrets_of(service, home)))
         except VerifyError as error:
             if one is None:
                 raise

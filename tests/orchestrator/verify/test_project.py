@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.verify.engine import VerifyError
 from orchestrator.verify.project import read_project
+from orchestrator.verify.watch import secrets_of
 
 FILE = """
 name: web
@@ -46,6 +49,18 @@ def test_a_file_like_ours() -> None:
         "tmpfs": {"/run": "mode=755"},
         "extra_hosts": {"db": "192.0.2.1"},
     }
+
+
+def test_secrets_are_files_beside_it(tmp_path: Path) -> None:
+    (web,) = read_project(
+        "services:\n  web:\n    image: x\n    secrets: [{source: key, target: /.orchestrate/key}]\n"
+        "secrets: {key: {file: ./web.secrets/key}}\n"
+    )
+    with pytest.raises(VerifyError, match=r"web\.secrets/key"):
+        secrets_of(web, tmp_path)
+    (tmp_path / "web.secrets").mkdir()
+    (tmp_path / "web.secrets/key").write_bytes(b"secret")
+    assert secrets_of(web, tmp_path) == {"/.orchestrate/key": (b"secret", 0o400)}
 
 
 @pytest.mark.parametrize(
