@@ -11,7 +11,7 @@ import pytest
 from converters.disks import detect, open_disk
 from converters.errors import ConvertError, DiskError, UnsupportedError
 from converters.filesystems.mounts import open_guest
-from converters.request import Reading
+from converters.reading import Reading
 from converters.volumes.luks.keys import KeyFolder
 
 MIB = 1 << 20
