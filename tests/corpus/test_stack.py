@@ -13,6 +13,7 @@ import yaml
 from docker.models.containers import Container
 
 from converters.manifests.compose import compose
+from converters.plan import SERVICE_LABEL
 from converters.request import Converted
 from deploy.demo import dockerd, guests
 from deploy.demo.guests.stack import GREETING, PAGE
@@ -73,6 +74,16 @@ def test_every_service_is_a_container_of_the_same_layers(stack: Stack, engine: d
     }
     assert layers == {stack.converted.diff_ids}
     assert not any(container.attrs["HostConfig"]["Privileged"] for container in stack.containers.values())
+
+
+def test_each_has_the_capabilities_of_its_plan_and_no_other(stack: Stack) -> None:
+    by_service = {one.labels.get(SERVICE_LABEL): one for one in stack.containers.values()}
+    for service in stack.converted.plan.services:
+        given = by_service[service.name].attrs["HostConfig"]
+        assert service.privilege is not None
+        wanted = {name.removeprefix("CAP_") for name in service.privilege.capabilities}
+        assert (given["CapDrop"], set(given["CapAdd"] or ())) == (["ALL"], wanted), service.name
+    assert not by_service["postgresql@15-main"].attrs["HostConfig"]["CapAdd"]
 
 
 # memcached listens at localhost only, which is the same for all containers of the machine.
