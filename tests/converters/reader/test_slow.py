@@ -51,14 +51,14 @@ def test_a_slow_copy_for_a_replay(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("the dirty guest is made with a mount, which needs root")
     source = detect(str(guests.busy().vmdk))
-    assert any(inspect(source, tmp_path, slow("optimized", "OptimizedDisk", 8, 0.9), stall=6))
+    assert any(inspect(source, tmp_path, slow("optimized", "OptimizedDisk", 6, 0.9), stall=5))
 
 
 def test_slow_unpacking(tmp_path: Path) -> None:
     packed = tmp_path / "disk.gz"
     packed.write_bytes(gzip.compress(guests.small(payload=16 << 20).raw.read_bytes(), 1))
     source = PackedDisk((FilePart(str(packed)),))
-    assert inspect(source, tmp_path, slow("raw", "RawDisk", 8, 0.8), stall=5) == [False]
+    assert inspect(source, tmp_path, slow("raw", "RawDisk", 7, 0.8), stall=5) == [False]
 
 
 def test_a_disk_that_hangs_is_found(tmp_path: Path) -> None:
