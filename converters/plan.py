@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from converters.entrypoint import entrypoint
@@ -29,6 +29,7 @@ NOTHING = "shell"
 
 SERVICE_LABEL = OUR_LABELS + "service"
 
+_NO_COMMAND = "no command is known"
 _NORMAL_SHARES = 1000
 """Of one virtual processor in vSphere."""
 
@@ -130,6 +131,18 @@ _NO_CHOICE = ServiceChoice()
 
 
 @dataclass(frozen=True, slots=True)
+class NotPlanned:
+    """A service or a job of the machine that nothing is made of."""
+
+    kind: str
+    """``service`` or ``job``."""
+    name: str
+    reason: str
+    lacking: bool = False
+    """Whether it should run, and nobody knows how it is started."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """One service of a machine, in a container of its own."""
 
@@ -196,6 +209,7 @@ class ImagePlan:
     """Variables of services that are moved out of it."""
     decisions: tuple[Decision, ...] = ()
     """What is otherwise than it was found, in the order of precedence: the last one counts."""
+    not_planned: tuple[NotPlanned, ...] = ()
 
 
 def plan_image(
@@ -246,6 +260,7 @@ def plan_image(
         decisions=choices.decisions,
         held=held,
         secret_files=tuple(_variables_files(applications, guest, hardening)),
+        not_planned=tuple(_not_planned(guest, {service.name for service in services})),
     )
 
 
@@ -358,6 +373,17 @@ def _why_a_shell(
         *(note for service in services for note in service.notes),
         *(_not_started(service) for service in applications if service.name not in planned),
     )
+
+
+def _not_planned(guest: GuestFacts, planned: Collection[str]) -> Iterator[NotPlanned]:
+    for service in guest.services:
+        if service.name not in planned:
+            unknown = service.role is Role.APPLICATION
+            yield NotPlanned("service", service.name, _NO_COMMAND if unknown else service.reason, unknown)
+    for job in guest.jobs:
+        if job.role is not Role.APPLICATION or not job.commands:
+            unknown = job.role is Role.APPLICATION
+            yield NotPlanned("job", job.name, _NO_COMMAND if unknown else job.reason, unknown)
 
 
 def _not_started(service: Service) -> str:

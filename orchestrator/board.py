@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
+from converters.difference import differences
 from converters.request import Converted, Proposal
 from orchestrator import clock
 from orchestrator.fleet.plan import PlannedVm
@@ -243,4 +244,5 @@ def _conversion(converted: Converted) -> ConversionView:
             for removal in converted.removals
         ),
         notes=(*inspection.notes, *inspection.guest.notes, *plan.notes),
+        differences=differences(inspection, plan, converted.removals),
     )

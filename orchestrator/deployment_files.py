@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from converters.difference import differences, markdown
 from converters.manifests.kinds import Manifest
 from converters.manifests.write import DeploymentFiles, manifests
 from converters.request import Converted
@@ -42,6 +43,19 @@ def write(
             durable.write_text(home / path, text)
         written.append((found.kind, home / found.name))
     return written
+
+
+def write_difference(folder: Path, converted: Converted, *, apart: bool = False) -> Path:
+    """Write the page that tells how the machine's containers differ from it; gives its path.
+
+    Raises ``OSError``.
+    """
+    home = folder / "difference" if apart else folder
+    durable.make_folder(home)
+    found = differences(converted.inspection, converted.plan, converted.removals)
+    path = home / f"{converted.target.repository.rpartition('/')[2]}.difference.md"
+    durable.write_text(path, markdown(converted.plan, found))
+    return path
 
 
 def _write_secrets(home: Path, found: DeploymentFiles, secrets: Mapping[str, bytes]) -> None:

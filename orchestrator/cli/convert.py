@@ -135,6 +135,8 @@ def convert_machine(machine: Given, request: Request, settings: Settings, scratc
         settings.output, settings.manifests, converted, reference, secrets=converted.secrets
     ):
         console.print(f"{kind}: {path}")
+    page = deployment_files.write_difference(settings.output, converted)
+    console.print(f"what differs from the machine: {page}")
     click.echo(reference)
     if (verify := verifier(settings)) is None:
         return ExitCode.OK

@@ -147,6 +147,7 @@ class ManifestWriter:
         deployment_files.write(
             self._folder, self._kinds, converted, published.reference, apart=True, secrets=converted.secrets
         )
+        deployment_files.write_difference(self._folder, converted, apart=True)
 
 
 class PlanWriter:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from converters.difference import Difference
 from converters.guest.facts import StepDown
 from orchestrator.fleet.states import JobState, Stage
 from orchestrator.verify.verdict import Verification
@@ -96,6 +97,8 @@ class ConversionView:
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     """What a person should know before running the image."""
+    differences: tuple[Difference, ...] = ()
+    """How the machine's containers differ from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ def test_a_folders_plans_decide_and_a_changed_one_converts_again(
         return job["image"]["digest"], bool(job["stages"]), said.err
 
     first, _, _ = converted()
+    (job,) = _report(tmp_path)["jobs"]
+    topics = {one["topic"] for one in job["conversion"]["differences"]}
+    assert {"Runs differently", "Left out"} <= topics
+    assert "## Left out" in (tmp_path / "out/difference/little.difference.md").read_text()
     again, worked, _ = converted()
     assert (again, worked) == (first, False)
     path.write_text(path.read_text().replace("8080/tcp", "8081/tcp", 1))

@@ -34,6 +34,8 @@ def test_a_plan_is_written_changed_and_handed_back(orchestrate: Orchestrate, tmp
     assert (said.status, said.out.strip()) == (0, str(path))
     assert "8080/tcp" in path.read_text()
 
+    page = (tmp_path / "out/little.difference.md").read_text()
+    assert "**service web**: is started by the image's small init" in page
     unedited = orchestrate("convert", DISK, "--name", "little", "--plan", str(path))
     assert unedited.out == plain
 
