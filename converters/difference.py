@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,15 +91,18 @@ def _to_decide(inspection: Inspection, plan: ImagePlan) -> Iterator[Difference]:
         for finding in plan.kernel.findings:
             if finding.grade in (Grade.HOST, Grade.FAILS):
                 yield Difference(Topic.DECIDE, finding.subject, finding.sentence())
-    yield from _secrets(inspection.guest)
+    yield from _secrets(inspection.guest, {held.path for held in plan.held})
 
 
 def _told_boot(job: JobPlan) -> str:
     return "it ran once at each boot" if job.at_boot else "five fields cannot say it"
 
 
-def _secrets(guest: GuestFacts) -> Iterator[Difference]:
+def _secrets(guest: GuestFacts, moved: Collection[str]) -> Iterator[Difference]:
+    """Those that stay in the image."""
     for secret in guest.secrets:
+        if secret.path in moved:
+            continue
         name = f" ({secret.name})" if secret.name else ""
         yield Difference(Topic.DECIDE, secret.path, f"a secret: {secret.kind}{name}; who may pull the image?")
 
@@ -109,6 +112,10 @@ def _services(plan: ImagePlan) -> tuple[ServicePlan, ...]:
 
 
 def _running(plan: ImagePlan) -> Iterator[Difference]:
+    for held in plan.held:
+        yield Difference(
+            Topic.DIFFERENT, held.path, "a secret that its container gets from outside the image"
+        )
     for service in _services(plan):
         subject = f"service {service.name}"
         how = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from converters.difference import Topic, differences, markdown
 from converters.guest.facts import Inspection, UnmountedVolume, UnreadMount
-from converters.guest.secrets.values import Secret, SecretKind
+from converters.guest.secrets.values import HeldFile, Secret, SecretKind
 from converters.image.removals import Removal
 from tests.converters.planfile.machines import APP, CRON, GUEST, by_rules, planned
 
@@ -54,6 +54,14 @@ def test_what_nobody_knows_how_to_start_and_secrets_need_a_person() -> None:
     decide = dict(_found(replace(GUEST, services=(unknown,), secrets=(secret,)))[Topic.DECIDE])
     assert decide["service thing"] == "how it is started: no command is known"
     assert "private-key" in decide["/etc/ssl/private/a.key"]
+
+
+def test_a_secret_that_was_moved_out_needs_nobody() -> None:
+    secret = Secret(SecretKind.PRIVATE_KEY, "/etc/ssl/private/a.key")
+    guest = replace(GUEST, secrets=(secret,))
+    plan = replace(planned(guest), held=(HeldFile("a", secret.path, 0, 0, 0o600),))
+    topics = [one.topic for one in differences(Inspection(guest, ()), plan, ()) if one.subject == secret.path]
+    assert topics == [Topic.DIFFERENT]
 
 
 def test_what_people_decided_is_told(tmp_path: Path) -> None:
