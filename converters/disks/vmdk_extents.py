@@ -39,10 +39,9 @@ def read_descriptor(image: Image) -> tuple[Descriptor | None, SparseHeader | Non
     header = parse_header(head)
     if header is None:
         return parse_descriptor(image.file.pread(DESCRIPTOR_LIMIT, 0)), None
-    if not 1 <= header.version <= _LATEST_VERSION or not header.grain:
+    if not 1 <= header.version <= _LATEST_VERSION:
         raise DiskError(
-            f"{image.path} begins like a VMDK, and its header is damaged: version {header.version}, "
-            f"grains of {header.grain} sectors",
+            f"{image.path} begins like a VMDK, and its header is damaged: version {header.version}",
             "copy or export the disk again",
         )
     if header.capacity == 0:
