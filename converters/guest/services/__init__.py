@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Directory, Role, Service
-from converters.guest.files import GuestFiles
+from converters.guest.files import GuestFiles, printable
 from converters.guest.services.inetd import find_inetd_services
 from converters.guest.services.openrc import find_openrc_services
 from converters.guest.services.runtime import runtime_directories
+from converters.guest.services.secure_shell import beyond_logins
 from converters.guest.services.supervised import find_supervised_services
 from converters.guest.services.systemd import Boot, systemd_boot
 from converters.guest.services.sysv import find_sysv_services
 from converters.guest.services.upstart import find_upstart_services
 
+_SECURE_SHELLS = ("ssh", "sshd")
+_CONTAINER_CLIENTS = (
+    "docker",
+    "docker-compose",
+    "podman",
+    "podman-compose",
+    "nerdctl",
+    "crictl",
+    "ctr",
+    "runc",
+    "crun",
+)
 _SUPERVISORS = (
     "supervisor",
     "supervisord",
@@ -49,6 +62,7 @@ def find_services(
         environment: what the service manager gives every service.
     """
     started = _by_init(init, files, accounts, hostname, environment)
+    started = replace(started, services=tuple(_looked_at(files, accounts, started.services)))
     more = (*find_supervised_services(files, accounts), *find_inetd_services(files, accounts))
     if not more:
         return started
@@ -56,6 +70,20 @@ def find_services(
     for service in more:
         found.setdefault(service.name, service)
     return replace(started, services=tuple(found.values()))
+
+
+def _looked_at(files: GuestFiles, accounts: Accounts, services: Iterable[Service]) -> Iterator[Service]:
+    """Services whose role hangs on more than their names."""
+    for service in services:
+        program = service.command[0].rpartition("/")[2] if service.command else ""
+        if service.name in _SECURE_SHELLS and (reasons := beyond_logins(files, accounts)):
+            reason = f"serves more than log-ins: {'; '.join(reasons)}"
+            yield replace(service, role=Role.APPLICATION, reason=printable(reason))
+        elif service.role is Role.APPLICATION and program in _CONTAINER_CLIENTS:
+            reason = f"starts a container with {program}, which is to be started from its own image"
+            yield replace(service, role=Role.PLATFORM, reason=reason)
+        else:
+            yield service
 
 
 def _in_its_place(service: Service) -> Service:
