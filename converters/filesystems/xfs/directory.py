@@ -128,6 +128,7 @@ def _parse(block: bytes, number: int, superblock: Superblock) -> Iterator[Name]:
         name = block[start : start + length]
         if check:
             check.entry(begin, place, name)
+            superblock.inode_offset(target)  # of "." and ".." too, which nothing follows
         yield _checked(name, number), target
     if place != end:
         raise FilesystemError(f"directory inode {number}: a block does not end with its last entry")
