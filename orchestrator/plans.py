@@ -94,11 +94,13 @@ def _folder(folder: Path) -> dict[Path, PlanFile]:
 def write_plan(folder: Path, name: str, text: str) -> Path:
     """Write a machine's plan; one that a person may have changed is kept, and the new one lies beside it.
 
+    For its owner alone: the variables of services, which it shows, may hold passwords.
+
     Raises ``OSError``.
     """
     durable.make_folder(folder)
     path = folder / f"{name}{SUFFIX}"
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
         path = path.with_name(path.name + NEWER)
-    durable.write_text(path, text)
+    durable.write_private(path, text.encode())
     return path

@@ -33,6 +33,7 @@ def test_a_plan_is_written_changed_and_handed_back(orchestrate: Orchestrate, tmp
     path = tmp_path / "out/little.plan.yaml"
     assert (said.status, said.out.strip()) == (0, str(path))
     assert "8080/tcp" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
 
     page = (tmp_path / "out/little.difference.md").read_text()
     assert "**service web**: is started by the image's small init" in page
