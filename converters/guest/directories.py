@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Directory
 from converters.guest.files import GuestFiles, printable
+from converters.guest.plain_paths import plain_path
 from converters.guest.services.words import split_words
 
 _TMPFILES = ("/etc/tmpfiles.d", "/run/tmpfiles.d", "/usr/local/lib/tmpfiles.d", "/usr/lib/tmpfiles.d")
@@ -46,7 +47,7 @@ def _from_line(line: str, path: str, accounts: Accounts) -> Directory | None:
     fields = [*split_words(line), "-", "-", "-", "-"]
     if line.lstrip().startswith("#") or fields[0].rstrip("!-+=~^$") not in ("d", "D"):
         return None
-    name, mode, user, group = fields[1:5]
+    name, mode, user, group = plain_path(fields[1]), *fields[2:5]
     uid, gid = accounts.uid(user) if user != "-" else 0, accounts.gid(group) if group != "-" else 0
     if not _VOLATILE.match(name) or "%" in name or uid is None or gid is None:
         return None
@@ -57,9 +58,14 @@ def _from_line(line: str, path: str, accounts: Accounts) -> Directory | None:
 
 
 def merged(directories: Iterable[Directory]) -> tuple[Directory, ...]:
-    """One entry a path, the first said, with the parents that nobody names, parents before children."""
+    """One entry a path, the first said, with the parents that nobody names, parents before children.
+
+    They become entries of a layer: a path that is not plain is none.
+    """
     found: dict[str, Directory] = {}
     for directory in directories:
+        if plain_path(directory.path) != directory.path:
+            continue
         found.setdefault(directory.path, directory)
     for directory in list(found.values()):
         above = directory.path.rpartition("/")[0]
@@ -71,4 +77,4 @@ def merged(directories: Iterable[Directory]) -> tuple[Directory, ...]:
 
 
 def _below_run(path: str) -> str:
-    return "/" + path.strip("/").removeprefix("var/")
+    return "/" + path.lstrip("/").removeprefix("var/")

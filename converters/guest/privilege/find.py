@@ -90,7 +90,7 @@ class Finder:
         execution = service.specification.execution if service.specification else None
         if is_root:
             yield from self._of_root(service, settings, known)
-        elif execution is not None:
+        if execution is not None:
             for name in execution.ambient_capabilities:
                 yield _capability(name, "AmbientCapabilities= of its unit", optional=True)
 

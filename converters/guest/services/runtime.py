@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from converters.guest.accounts import Accounts
 from converters.guest.facts import Directory
 from converters.guest.files import printable
+from converters.guest.plain_paths import plain_path
 from converters.guest.services.unit_tree import Unit
 from converters.guest.services.words import split_words
 
@@ -27,5 +28,8 @@ def _of_unit(unit: Unit, accounts: Accounts) -> Iterator[Directory]:
     for value in unit.settings.all("Service", "RuntimeDirectory"):
         for word in split_words(value):
             # systemd's own are for the machine; a specifier in a name is rare enough to be left alone.
-            if "%" not in word and not word.startswith("systemd") and uid is not None and gid is not None:
-                yield Directory(f"/run/{word.partition(':')[0]}", mode, uid, gid, printable(unit.path))
+            path = plain_path(f"/run/{word.partition(':')[0]}")
+            if "%" in word or word.startswith("systemd") or path in ("", "/run"):
+                continue
+            if uid is not None and gid is not None:
+                yield Directory(path, mode, uid, gid, printable(unit.path))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from converters.guest.accounts import Accounts
 from converters.guest.files import printable
 from converters.guest.jobs.schedule import span_seconds
+from converters.guest.plain_paths import plain_path
 from converters.guest.services.execution import Command as UnitCommand
 from converters.guest.services.execution import Execution as UnitExecution
 from converters.guest.services.execution import Executions
@@ -35,6 +36,8 @@ from converters.init.specification import (
 _CHECK = re.compile(r"(?:^|\s)-t[q]?(?:\s|$)|configtest|--test|-c -q|--check")
 _MANAGER = re.compile(r"(?:^|[\s/;&|(])systemctl(?:\s|$)")
 _MAIN = "MAINPID"
+_PID_FILE = re.compile(r"^/(?:var/)?run/|pid$")
+"""What is removed before a start as left by an earlier one, and not another file that a unit names."""
 _MARK = "\x01"
 """Stands for a variable that only a running service has, while the others are replaced."""
 _TYPES = ("simple", "exec", "notify", "dbus", "idle", "forking", "oneshot")
@@ -84,6 +87,7 @@ class Specifications:
         pid_file = expand_specifiers(settings.last("Service", "PIDFile"), specifiers)
         if pid_file and not pid_file.startswith("/"):
             pid_file = f"/run/{pid_file}"
+        pid_file = plain_path(pid_file)
         kind = execution.type.removesuffix("-reload")
         return Specification(
             service=printable(unit.name.stem),
@@ -97,7 +101,7 @@ class Specifications:
             stop_post=commands("ExecStopPost"),
             pid_file=printable(pid_file),
             paths=tuple(self._directories(unit, execution, specifiers)),
-            remove=(printable(pid_file),) if pid_file else (),
+            remove=(printable(pid_file),) if _PID_FILE.search(pid_file) else (),
             sockets=tuple(_addresses(sockets, self._executions)),
             execution=_execution(settings, execution),
             start_seconds=_seconds(settings, "TimeoutStartSec", 90),
@@ -143,12 +147,14 @@ class Specifications:
             mode = _octal(unit.settings.last("Service", f"{key}Mode")) or "0755"
             for value in unit.settings.all("Service", key):
                 for word in split_words(value):
-                    name = expand_specifiers(word.partition(":")[0], specifiers)
+                    path = plain_path(f"{above}/{expand_specifiers(word.partition(':')[0], specifiers)}")
+                    if path in ("", above):
+                        continue
                     # Configuration directories belong to root whatever the service's user (systemd.exec(5)).
                     user = "" if key == "ConfigurationDirectory" else execution.user
                     yield Path(
                         "directory",
-                        printable(f"{above}/{name}"),
+                        printable(path),
                         mode,
                         printable(user),
                         printable(execution.group or self._own_group(user)),

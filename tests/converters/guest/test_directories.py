@@ -50,6 +50,24 @@ def test_runtime_directory(plant: Plant) -> None:
     )
 
 
+def test_no_directory_leads_elsewhere(plant: Plant) -> None:
+    """They are entries of a layer, and ``..`` in one makes it impossible to pull."""
+    path = "/etc/systemd/system/odd.service"
+    files = plant(
+        {
+            **PASSWD,
+            path: "[Service]\nUser=redis\nRuntimeDirectory=../x a//b ./c c .. . /\n",
+            "/etc/tmpfiles.d/odd.conf": "d /run/../opt/zz\nd /run/./d//e/ 0700\nd /var/run/../etc\n",
+        }
+    )
+    unit = UnitTree(files).load("odd.service")
+    assert unit is not None
+    accounts = Accounts(files)
+    found = [*runtime_directories([unit], accounts), *tmpfiles_directories(files, accounts)]
+    assert [one.path for one in found] == ["/run/a/b", "/run/c", "/run/c", "/run/d/e"]
+    assert merged([Directory("/run/../etc", 0o777, 1, 1, "u")]) == ()
+
+
 def test_merged_has_parents_first_and_each_path_once() -> None:
     deep, twice = Directory("/run/x/y/z", 0o700, 1, 1, "u"), Directory("/run/x", 0o711, 2, 2, "t")
     found = merged([deep, twice, Directory("/run/x", 0o777, 3, 3, "later")])

@@ -85,6 +85,10 @@ ROOT = {
         ("ExecStart=/opt/app\nCapabilityBoundingSet=~CAP_CHOWN CAP_KILL", ROOT - {"CHOWN", "KILL"}),
         ("ExecStart=/opt/app\nUser=app\nCapabilityBoundingSet=CAP_SYS_PTRACE", set()),
         ("ExecStart=/opt/app\nUser=app\nAmbientCapabilities=CAP_SYS_NICE", {"SYS_NICE"}),
+        (
+            "ExecStart=/usr/bin/memcached -u app\nAmbientCapabilities=CAP_NET_ADMIN",
+            {"SETGID", "SETUID", "NET_ADMIN"},
+        ),
         ("ExecStart=/opt/app\nUser=app\nDeviceAllow=/dev/ttyS0 rw\nDeviceAllow=char-rtc r", {"/dev/ttyS0"}),
         ("ExecStart=/opt/app --port=/dev/ttyUSB0 /dev/null /dev/pts/0\nUser=app", {"/dev/ttyUSB0"}),
         ("ExecStart=/opt/app --port 80\nUser=app", {"low port"}),

@@ -129,6 +129,11 @@ def test_limits_and_capabilities(plant: Plant) -> None:
         ("SuccessExitStatus=143 SIGUSR1 KILL", {"success_status": ("143", "SIGUSR1", "SIGKILL")}),
         ("Type=notify-reload", {"type": "notify"}),
         ("PIDFile=app.pid", {"pid_file": "/run/app.pid", "remove": ("/run/app.pid",)}),
+        ("PIDFile=/run//./app", {"pid_file": "/run/app", "remove": ("/run/app",)}),
+        ("PIDFile=/var/lib/app/app.pid", {"pid_file": (odd := "/var/lib/app/app.pid"), "remove": (odd,)}),
+        ("PIDFile=/run/../etc/passwd", {}),
+        ("PIDFile=/etc/passwd", {"pid_file": "/etc/passwd"}),
+        ("StateDirectory=../../etc . /", {}),
     ],
 )
 def test_how_it_starts_and_stops(plant: Plant, lines: str, expected: dict[str, object]) -> None:
