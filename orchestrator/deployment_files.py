@@ -23,7 +23,7 @@ def write(
     apart: bool = False,
     secrets: Mapping[str, bytes] = _NONE,
 ) -> list[tuple[Manifest, Path]]:
-    """Write them, and give each kind with its file or folder.
+    """Write them, readable for their owner alone, and give each kind with its file or folder.
 
     Args:
         reference: the machine's own image by digest.
@@ -40,7 +40,8 @@ def write(
         _write_secrets(home, found, secrets)
         for path, text in found.texts.items():
             durable.make_folder((home / path).parent)
-            durable.write_text(home / path, text)
+            # Variables of services may hold passwords.
+            durable.write_private(home / path, text.encode())
         written.append((found.kind, home / found.name))
     return written
 
