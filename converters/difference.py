@@ -9,8 +9,10 @@ from enum import StrEnum
 
 from converters.guest.facts import GuestFacts, Inspection
 from converters.guest.kernel.values import Grade
+from converters.guest.secrets.values import SecretMount
 from converters.image.removals import Removal
 from converters.manifests.yaml_text import comment
+from converters.moved_secrets import told_for_jobs
 from converters.plan import ImagePlan, ServicePlan
 from converters.scheduled import JobPlan
 
@@ -81,6 +83,8 @@ def _to_decide(inspection: Inspection, plan: ImagePlan) -> Iterator[Difference]:
             yield Difference(
                 Topic.DECIDE, f"job {job.name}", f"when it runs ({job.source}); {_told_boot(job)}"
             )
+    for sentence in told_for_jobs([job.name for job in plan.jobs], plan.held, _given(plan)):
+        yield Difference(Topic.DECIDE, "jobs", sentence)
     for mount in inspection.unread:
         yield Difference(
             Topic.DECIDE,
@@ -111,11 +115,25 @@ def _services(plan: ImagePlan) -> tuple[ServicePlan, ...]:
     return plan.members or plan.services
 
 
-def _running(plan: ImagePlan) -> Iterator[Difference]:
+def _given(plan: ImagePlan) -> tuple[SecretMount, ...]:
+    """What the services' containers get from outside."""
+    return tuple(mount for service in _services(plan) for mount in service.secrets)
+
+
+def _moved(plan: ImagePlan) -> Iterator[Difference]:
+    served = {mount.path for mount in _given(plan)}
+    but = ", and no job's" if plan.jobs else ""
     for held in plan.held:
-        yield Difference(
-            Topic.DIFFERENT, held.path, "a secret that its container gets from outside the image"
+        text = (
+            f"a secret that its service's container gets from outside the image{but}"
+            if held.path in served
+            else "a secret that was moved out of the image, and that no container gets"
         )
+        yield Difference(Topic.DIFFERENT, held.path, text)
+
+
+def _running(plan: ImagePlan) -> Iterator[Difference]:
+    yield from _moved(plan)
     for service in _services(plan):
         subject = f"service {service.name}"
         how = (

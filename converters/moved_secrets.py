@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from converters.entrypoint import Entrypoint
@@ -15,6 +15,9 @@ from converters.init.specification import Path, Specification
 
 REASON = "secrets are put in their places at each start"
 """Why a service takes the init."""
+
+_SHOWN = 5
+"""Jobs, and files, named in one sentence."""
 
 
 def moved_variables(service: Service, secrets: Iterable[Secret], hardening: Hardening) -> dict[str, str]:
@@ -46,6 +49,30 @@ def mounts(
         name = _variables_name(service.name)
         found.append(SecretMount(name, "", f"{SOURCES}/{name}"))
     return tuple(sorted(found, key=lambda mount: mount.name))
+
+
+def told_for_jobs(
+    jobs: Sequence[str], held: Iterable[HeldFile], given: Iterable[SecretMount]
+) -> Iterator[str]:
+    """Files that no container gets, where something ran by the clock that may need them: a person decides.
+
+    Args:
+        jobs: by name.
+        given: what the services' containers get; a job's container gets none.
+    """
+    served = {mount.path for mount in given}
+    files = [f"{one.path} (in the file {one.name})" for one in held if one.path not in served]
+    if jobs and files:
+        yield (
+            f"By the clock ran {_listed(jobs)}, and may need what was moved out of the image and no container"
+            f" gets: {_listed(files)}. Keep in the image what a job needs (`--extract` names what is moved"
+            " out), or mount it into the job's container from the secrets beside the deployment files."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def with_secrets(

@@ -18,7 +18,14 @@ from converters.guest.secrets.values import HeldFile, SecretFile, SecretMount
 from converters.hardening import STANDARD, Hardening, Secrets
 from converters.image.config import OUR_LABELS, RunConfig
 from converters.init.specification import Specification
-from converters.moved_secrets import REASON, mounts, moved_variables, variables_file, with_secrets
+from converters.moved_secrets import (
+    REASON,
+    mounts,
+    moved_variables,
+    told_for_jobs,
+    variables_file,
+    with_secrets,
+)
 from converters.scheduled import JobPlan, job_plans, told_jobs, told_without_command
 
 MIB = 1 << 20
@@ -255,6 +262,9 @@ def plan_image(
             *told_jobs(jobs),
             *told_without_command(guest.jobs),
             *told_secrets(guest.secrets, held, hardening),
+            *told_for_jobs(
+                [job.name for job in jobs], held, [mount for one in services for mount in one.secrets]
+            ),
         ),
         starts=chosen.name if chosen and not only else "",
         decisions=choices.decisions,

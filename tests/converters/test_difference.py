@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from converters.difference import Topic, differences, markdown
-from converters.guest.facts import Inspection, UnmountedVolume, UnreadMount
-from converters.guest.secrets.values import HeldFile, Secret, SecretKind
+from converters.guest.facts import GuestFacts, Inspection, UnmountedVolume, UnreadMount
+from converters.guest.secrets.values import Secret, SecretKind
+from converters.hardening import Hardening, Secrets
 from converters.image.removals import Removal
+from converters.plan import ImagePlan, MachineFacts, plan_image
 from tests.converters.planfile.machines import APP, CRON, GUEST, by_rules, planned
 
 NASTY = "x\n# <b>[a](b)</b> *c* `d` |"
@@ -56,12 +58,40 @@ def test_what_nobody_knows_how_to_start_and_secrets_need_a_person() -> None:
     assert "private-key" in decide["/etc/ssl/private/a.key"]
 
 
-def test_a_secret_that_was_moved_out_needs_nobody() -> None:
-    secret = Secret(SecretKind.PRIVATE_KEY, "/etc/ssl/private/a.key")
-    guest = replace(GUEST, secrets=(secret,))
-    plan = replace(planned(guest), held=(HeldFile("a", secret.path, 0, 0, 0o600),))
-    topics = [one.topic for one in differences(Inspection(guest, ()), plan, ()) if one.subject == secret.path]
-    assert topics == [Topic.DIFFERENT]
+def _extracted(path: str, guest: GuestFacts = GUEST) -> tuple[ImagePlan, list[tuple[Topic, str, str]]]:
+    """The plan with a secret of that path moved out, and what is told of it and of jobs."""
+    guest = replace(guest, secrets=(Secret(SecretKind.PRIVATE_KEY, path, size=9),))
+    plan = plan_image(guest, MachineFacts("web"), hardening=Hardening(secrets=Secrets.EXTRACT))
+    found = differences(Inspection(guest, ()), plan, ())
+    return plan, [(one.topic, one.subject, one.text) for one in found if one.subject in (path, "jobs")]
+
+
+def test_a_secret_that_a_service_gets_needs_nobody() -> None:
+    path = "/etc/ssl/private/a.key"
+    text = "a secret that its service's container gets from outside the image"
+    assert _extracted(path)[1] == [(Topic.DIFFERENT, path, f"{text}, and no job's")]
+    assert _extracted(path, replace(GUEST, jobs=()))[1] == [(Topic.DIFFERENT, path, text)]
+
+
+def test_a_secret_that_only_jobs_may_need_needs_a_person() -> None:
+    path = "/root/.aws/credentials"
+    plan, (decide, different) = _extracted(path)
+    topic, subject, text = decide
+    assert (topic, subject) == (Topic.DECIDE, "jobs")
+    assert text.startswith("By the clock ran backup, backup.2, and may need")
+    assert f"no container gets: {path} (in the file {plan.held[0].name})" in text
+    assert text in plan.notes
+    assert different == (
+        Topic.DIFFERENT,
+        path,
+        "a secret that was moved out of the image, and that no container gets",
+    )
+
+
+def test_without_jobs_a_secret_that_no_container_gets_needs_nobody() -> None:
+    plan, found = _extracted("/root/.aws/credentials", replace(GUEST, jobs=()))
+    assert [topic for topic, _, _ in found] == [Topic.DIFFERENT]
+    assert not [note for note in plan.notes if "by the clock" in note.lower()]
 
 
 def test_what_people_decided_is_told(tmp_path: Path) -> None:
