@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from converters.guest.files import GuestFiles
 from converters.guest.services.unit_file import Settings
@@ -17,12 +17,23 @@ _YES = ("yes", "true", "1", "on")
 
 def failing_program(settings: Settings, files: GuestFiles) -> str:
     """The line that keeps a service from starting, as written; empty when none is known to."""
-    for value in settings.all("Service", "ExecCondition"):
-        words = split_words(value.lstrip("-+!:@"))
-        check = _KNOWN.get(words[0]) if words else None
+    for value, words in _lines(settings):
+        check = _KNOWN.get(words[0])
         if check is not None and not check(files, words[1:]):
             return f"ExecCondition={value}"
     return ""
+
+
+def unforeseen_programs(settings: Settings) -> tuple[str, ...]:
+    """The programs whose answer is not known: the service counts as one that starts."""
+    return tuple(words[0] for _, words in _lines(settings) if words[0] not in _KNOWN)
+
+
+def _lines(settings: Settings) -> Iterator[tuple[str, list[str]]]:
+    """The lines as written, and the words of their commands."""
+    for value in settings.all("Service", "ExecCondition"):
+        if words := split_words(value.lstrip("-+!:@")):
+            yield value, words
 
 
 def _samba_configured(files: GuestFiles, arguments: list[str]) -> bool:

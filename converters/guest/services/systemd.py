@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from converters.guest.accounts import Accounts
 from converters.guest.data import data_directories
@@ -16,6 +16,7 @@ from converters.guest.services.exec_conditions import failing_program
 from converters.guest.services.execution import Execution, Executions
 from converters.guest.services.foreground import Foreground, foreground
 from converters.guest.services.generators import generated_services, generated_wants
+from converters.guest.services.not_kept import not_kept
 from converters.guest.services.roles import own_rule
 from converters.guest.services.sockets import NO, activated, socket_ports, sockets_by_service
 from converters.guest.services.specification import Specifications, in_foreground
@@ -85,8 +86,9 @@ def _for_each_connection(
             continue
         template = tree.load(name)
         if template is not None:
-            service = _service(files, executions.read(template), template, (socket,), specifications)
-            yield replace(service, name=printable(socket.name.stem))
+            yield _service(
+                files, executions.read(template), template, (socket,), specifications, socket.name.stem
+            )
 
 
 def started_units(files: GuestFiles, tree: UnitTree) -> dict[str, Unit]:
@@ -142,7 +144,10 @@ def _service(
     unit: Unit,
     sockets: tuple[Unit, ...],
     specifications: Specifications,
+    stem: str = "",
 ) -> Service:
+    """The service of ``unit``, which ``stem`` names where the unit's own name does not."""
+    name = printable(stem or unit.name.stem)
     rule = own_rule(unit.name.stem)
     reason = rule.reason if rule else _no_server(execution)
     role = rule.role if rule else Role.PLATFORM if reason else Role.APPLICATION
@@ -153,7 +158,7 @@ def _service(
         specification = in_foreground(specifications.of(unit, execution, sockets), found)
     user = found.user or ("" if execution.commands and execution.commands[0].as_root else execution.user)
     return Service(
-        name=printable(unit.name.stem),
+        name=name,
         unit=printable(unit.path),
         role=role,
         reason=reason or "stays up, and is none of the machine's own services",
@@ -164,7 +169,7 @@ def _service(
         environment=execution.environment,
         stop_signal=found.stop_signal or execution.stop_signal,
         ports=ports,
-        notes=execution.notes,
+        notes=(*execution.notes, *not_kept(name, unit.settings)),
         data=() if specification is None else _data(files, found.words, execution, specification),
         specification=specification,
     )
