@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.disks import Disk, DiskSource, open_disk
-from converters.errors import FilesystemError, UnsupportedError
+from converters.errors import FilesystemError, ScratchFullError, UnsupportedError
 from converters.filesystems.base import Filesystem
 from converters.filesystems.btrfs import BtrfsFilesystem, Storage
 from converters.filesystems.btrfs.members import Members
@@ -21,7 +21,7 @@ from converters.filesystems.limits import DEFAULT_LIMITS, Limits
 from converters.filesystems.look import in_process, look
 from converters.filesystems.memory import Memory
 from converters.filesystems.place import Place, describe
-from converters.filesystems.uml import RecoveryError
+from converters.filesystems.uml import NoRoomError, RecoveryError
 from converters.filesystems.walked import WalkedFilesystem
 from converters.guest.facts import StepDown
 from converters.process import ProcessError
@@ -158,18 +158,21 @@ class VolumeOpener:
 
     def _open(self, place: Place, options: str) -> Opened:
         need, failed = self._look(place)
-        tried = bool(failed)
+        tried, lacks_room = bool(failed), False
         while (decision := next_engine(need, self._allowed, failed)).engine is not None:
             try:
                 opened = self._open_by(decision.engine, place, options, need)
             except (FilesystemError, UnsupportedError, ProcessError) as error:
                 failed[decision.engine] = str(error)
-                tried = True
+                tried, lacks_room = True, lacks_room or isinstance(error, NoRoomError)
                 continue
             self._tell(place, decision)
             return opened
         reasons = "; ".join(f"{engine}: {reason}" for engine, reason in decision.passed)
         message = f"{describe(place)} ({need.type or 'unknown content'}) cannot be read: {reasons}"
+        if lacks_room:
+            # Another worker, or this one later, may have the room.
+            raise ScratchFullError(f"{message}; the scratch folder is too full for that")
         if tried:
             raise FilesystemError(message)
         raise UnsupportedError(message, "allow the engine that reads it: --engines")
