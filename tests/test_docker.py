@@ -114,6 +114,7 @@ def start(engine: dockerd.Engine, service: dict[str, Any]) -> Container:
     """Start a service of a compose file; a key that this does not know is an error."""
     words = {"image": "image", "container_name": "name", "hostname": "hostname", "platform": "platform"}
     words |= {"environment": "environment", "labels": "labels", "mem_limit": "mem_limit"}
+    words |= {key: key for key in ("cap_add", "cap_drop", "cpu_shares", "security_opt", "sysctls")}
     arguments: dict[str, Any] = {}
     for key, value in service.items():
         match key:
@@ -121,6 +122,8 @@ def start(engine: dockerd.Engine, service: dict[str, Any]) -> Container:
                 arguments["restart_policy"] = {"Name": value}
             case "cpus":
                 arguments["nano_cpus"] = round(value * 1_000_000_000)
+            case "stop_grace_period" | "healthcheck":
+                pass  # neither has a part in the start
             case "ports":
                 pairs = [port.split(":") for port in value]
                 arguments["ports"] = {f"{inside}/tcp": int(outside) for outside, inside in pairs}

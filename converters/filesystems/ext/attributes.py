@@ -10,6 +10,7 @@ from converters.filesystems.ext import inode as inodes
 from converters.filesystems.ext import xattr
 from converters.filesystems.ext.inode import Inode
 from converters.filesystems.ext.metadata import Metadata
+from converters.filesystems.memory import Cache
 
 _UUID_SEED = 0xFFFFFFFF
 _MOST = 16 << 20
@@ -17,10 +18,14 @@ _MOST = 16 << 20
 
 
 class Attributes:
-    """Reads what hangs on inodes of ``metadata``."""
+    """Reads what hangs on inodes of ``metadata``; ``values`` keeps those that have inodes of their own.
 
-    def __init__(self, metadata: Metadata) -> None:
+    Any number of files may share such a value, and have one copy of it in memory then.
+    """
+
+    def __init__(self, metadata: Metadata, values: Cache[int, bytes]) -> None:
         self._metadata = metadata
+        self._values = values
         self._buffer = ctypes.create_string_buffer(metadata.superblock.block_size)
         # One security policy puts the same bytes into thousands of inodes.
         self._parse_area = lru_cache(1024)(xattr.parse_area)
@@ -84,10 +89,13 @@ class Attributes:
         holder = self._metadata.inode(attribute.inode)
         if not holder.flags & inodes.EA_INODE or holder.size != attribute.size:
             raise FilesystemError(f"inode {holder.number} does not hold the extended attribute it should")
+        known = self._values.get(holder.number)
+        if known is not None:
+            return known
         value = b"".join(self._metadata.chunks(holder))
         if self._checksum(value) != holder.atime:
             raise FilesystemError(f"wrong checksum of the extended attribute in inode {holder.number}")
-        return value
+        return self._values.put(holder.number, value, len(value))
 
     def _checksum(self, value: bytes) -> int:
         """``ext4_xattr_inode_hash``."""

@@ -39,7 +39,7 @@ class ExtFilesystem(InodeFilesystem[Inode]):
         memory = memory or Memory()
         super().__init__(ROOT, memory)
         self._metadata = Metadata(disk, start, disk.size - start if size is None else size, memory)
-        self._attributes = Attributes(self._metadata)
+        self._attributes = Attributes(self._metadata, memory.cache())
         self._encrypted: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}
 

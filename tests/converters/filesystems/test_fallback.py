@@ -199,6 +199,6 @@ def test_damaged_group_without_libguestfs(guest: Guest, tmp_path: Path) -> None:
         file.seek(MIB + 4096 + 16)  # in the header of the metadata
         file.write(b"\0\0")
     with pytest.raises(
-        UnsupportedError, match=r"disk 0 partition 1 holds LVM2_member .*allow the engine guestfs"
+        UnsupportedError, match=r"disk 0 partition 1 holds LVM2_member\. .*allow the engine guestfs"
     ):
         open_guest([RawFile(str(damaged))], tmp_path, Reading(("ext2fs", "uml")))

@@ -29,11 +29,11 @@ def facts(folder: Path, said: str) -> str:
     return str(folder)
 
 
-def left(engine: dockerd.Engine) -> list[object]:
-    """What a verification has left in the engine."""
+def left(engine: dockerd.Engine) -> set[object]:
+    """What a verification has left in the engine, which lists images of one time in any order."""
     client = engine.client
     networks = [one for one in client.networks.list() if "verify" in str(one.name)]
-    return [*client.containers.list(all=True), *networks, *client.volumes.list(), *client.images.list()]
+    return {*client.containers.list(all=True), *networks, *client.volumes.list(), *client.images.list()}
 
 
 def test_a_machine_that_serves(
