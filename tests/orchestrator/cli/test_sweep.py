@@ -84,7 +84,7 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(
 def test_an_interrupted_sweep_logs_out_and_leaves_the_removal_to_vcenter(
     start: Start, simulator: Simulator, leftover: str, number: signal.Signals
 ) -> None:
-    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=4000))
+    simulator.inject(Rule("RemoveSnapshot_Task", stage="task", delay_ms=7000))
     with start("sweep") as command:
         until(lambda: simulator.count("RemoveSnapshot_Task"))
         asked = simulator.count("RetrievePropertiesEx")
